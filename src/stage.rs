@@ -1,0 +1,167 @@
+//! What a stage is: types only.
+//!
+//! A stage turns a [`Spec`] (what is asked, and the facts about this host) into [`Step`]s. It
+//! touches nothing itself; `run.rs` performs the steps.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::attacks::Attack;
+use crate::host::Host;
+use crate::syscall::Syscall;
+
+/// The name of a stage: its file in `src/stages/`, its value on the command line, its book page.
+pub type StageName = &'static str;
+
+/// One system call, why it is made, and what takes its effect off the host again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The call.
+    pub call: Syscall,
+    /// Why, in a sentence without a full stop: the text that students read.
+    pub why: &'static str,
+    /// How the host is rid of it; only steps of [`Stage::prepare`] need one.
+    pub undo: Option<Undo>,
+    /// Whether `--forget` may leave it out, to show what it is for.
+    pub forgettable: bool,
+}
+
+/// What can be undone, as the journal keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Undo {
+    /// Remove this empty directory.
+    Rmdir(PathBuf),
+}
+
+impl Syscall {
+    /// Makes a step of a call by saying why it is made.
+    pub fn because(self, why: &'static str) -> Step {
+        Step { call: self, why, undo: None, forgettable: false }
+    }
+}
+
+impl Step {
+    /// Says what takes the step's effect away.
+    pub fn undone_by(self, undo: Undo) -> Step {
+        Step { undo: Some(undo), ..self }
+    }
+
+    /// Lets `--forget` leave the step out. Only for steps whose absence harms nobody but the
+    /// sandbox itself.
+    pub fn forgettable(self) -> Step {
+        Step { forgettable: true, ..self }
+    }
+}
+
+/// One isolation mechanism.
+pub trait Stage: Sync {
+    /// Its name.
+    fn name(&self) -> StageName;
+
+    /// What `sandbox explain` says about it.
+    fn about(&self) -> About;
+
+    /// The stages without which it cannot work, or would change the host.
+    fn needs(&self) -> &'static [StageName] {
+        &[]
+    }
+
+    /// The stages that do the same another way.
+    fn conflicts(&self) -> &'static [StageName] {
+        &[]
+    }
+
+    /// Steps on the host, before the first fork. Each that puts something there has an undo.
+    fn prepare(&self, _: &Spec) -> Vec<Step> {
+        Vec::new()
+    }
+
+    /// Steps in the process that becomes the container.
+    fn enter(&self, spec: &Spec) -> Vec<Step>;
+}
+
+/// A stage in words.
+pub struct About {
+    /// What the stage is, in half a line.
+    pub title: &'static str,
+    /// What is hidden or private with it.
+    pub isolates: &'static str,
+    /// What still shows: the reason for the next stage.
+    pub leaks: &'static str,
+    /// The kernel that first had it.
+    pub since: &'static str,
+    /// Manual pages.
+    pub see: &'static [&'static str],
+}
+
+/// What is asked of the stages. Read-only: every decision is made before or while planning.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The chosen stages, in any order.
+    pub stages: Vec<StageName>,
+    /// The facts about this machine.
+    pub host: Host,
+    /// Names everything that this sandbox puts on the host.
+    pub id: String,
+    /// The directory that may become `/`.
+    pub rootfs: PathBuf,
+    /// The name that `uts` gives.
+    pub hostname: String,
+    /// What runs at the end; `None` for the stand-in host, whose process stays ours.
+    pub command: Option<Command>,
+    /// What the process tries before it starts the command.
+    pub attack: Option<&'static Attack>,
+    /// Names of calls to leave out.
+    pub forget: Vec<String>,
+}
+
+/// The program at the end of a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Command {
+    /// The program and its arguments; never empty.
+    pub argv: Vec<OsString>,
+    /// Variables on top of the others.
+    pub env: Vec<(OsString, OsString)>,
+    /// Whether the others are a few of ours, as in another root, and not the caller's.
+    pub fresh_env: bool,
+    /// The directory to start in.
+    pub workdir: Option<PathBuf>,
+}
+
+impl Spec {
+    /// Whether this stage is chosen.
+    pub fn has(&self, stage: StageName) -> bool {
+        self.stages.contains(&stage)
+    }
+
+    /// Whether the process gets another root directory.
+    pub fn changes_root(&self) -> bool {
+        self.has("chroot") || self.has("pivot-root")
+    }
+
+    /// The sandbox's own directory on the host, with its journal.
+    pub fn state_dir(&self) -> PathBuf {
+        self.host.state_base.join(&self.id)
+    }
+
+    /// The directory that becomes `/`: the rootfs itself, or the place where the `rootfs` stage
+    /// lays it out.
+    pub fn root(&self) -> PathBuf {
+        if self.has("rootfs") { self.state_dir().join("root") } else { self.rootfs.clone() }
+    }
+
+    /// The path by which the sandbox finds the rootfs. Root that becomes an ordinary user for the
+    /// `user` stage may not be able to walk there any more, and stands in it instead.
+    pub fn rootfs_source(&self) -> PathBuf {
+        let stands_there = self.host.uid == 0 && self.has("user") && self.has("rootfs");
+        if stands_there { PathBuf::from(".") } else { self.rootfs.clone() }
+    }
+
+    /// A path below [`Spec::root`].
+    pub fn in_root(&self, path: &str) -> PathBuf {
+        self.root().join(Path::new(path).strip_prefix("/").unwrap_or(Path::new(path)))
+    }
+}

@@ -1,0 +1,45 @@
+//! The stages: one isolation mechanism, one file.
+
+mod cgroup_ns;
+mod chroot;
+mod ipc;
+mod mnt;
+mod net;
+mod pid;
+mod pivot_root;
+mod rootfs;
+mod stand_in;
+mod user;
+mod uts;
+
+use crate::stage::{Stage, StageName};
+
+/// Every stage, in the order in which they run. The order of teaching is the lessons' business.
+pub const STAGES: &[&dyn Stage] = &[
+    &user::User,            // first: it grants the privilege that all others need
+    &cgroup_ns::CgroupNs,   // before the mounts, so that a cgroup mount shows the new root
+    &mnt::Mnt,              // before anything is mounted, so that no mount reaches the host
+    &uts::Uts,              // these three are independent of the rest:
+    &ipc::Ipc,              // they stand here because a reader
+    &net::Net,              // expects the namespaces together
+    &stand_in::StandIn,     // makes the directory that `rootfs` would bind
+    &rootfs::Rootfs,        // lays the root out while the host's files are still in reach
+    &pid::Pid,              // forks and mounts /proc: after a root switch that would be EPERM
+    &pivot_root::PivotRoot, // the root switch comes last: what is not in the new root is gone
+    &chroot::Chroot,        // the other root switch
+];
+
+/// The named, cumulative sets of stages.
+pub const LEVELS: &[(&str, &[StageName])] = &[
+    ("host", &[]),
+    ("chroot", &["mnt", "rootfs", "chroot"]),
+    (
+        "namespaces",
+        &["user", "cgroup-ns", "mnt", "uts", "ipc", "net", "rootfs", "pid", "pivot-root"],
+    ),
+];
+
+/// The stage of this name.
+pub fn find(name: &str) -> Option<&'static dyn Stage> {
+    STAGES.iter().copied().find(|stage| stage.name() == name)
+}

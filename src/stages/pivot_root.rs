@@ -1,0 +1,67 @@
+//! pivot-root: another root mount, and the old one gone.
+//!
+//! chroot(2) moves a pointer of one process; the host's files stay mounted, one trick away.
+//! pivot_root(2) works on the mount table instead: the new root's mount takes the place of the old
+//! one, and the old one is put where it can be detached. After that there is no path, and no
+//! trick with paths, that leads back: the mount namespace holds nothing else.
+//!
+//! The two dots are one place on purpose. With both arguments ".", the kernel stacks the old root
+//! on top of the new one at the same point, and umount2(".") takes the top one off: no directory
+//! for the old root has to be made in the new one.
+
+// ANCHOR: stage
+use std::path::PathBuf;
+
+use nix::mount::MntFlags;
+
+use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::syscall::Syscall;
+
+pub(super) struct PivotRoot;
+
+/// Descriptors below this number are the command's stdin, stdout and stderr, and two pipes of the
+/// runner that execve(2) closes.
+const FIRST_FOREIGN_DESCRIPTOR: u32 = 5;
+
+impl Stage for PivotRoot {
+    fn name(&self) -> StageName {
+        "pivot-root"
+    }
+
+    fn about(&self) -> About {
+        About {
+            title: "another root mount, the old one detached",
+            isolates: "the files, for root too: the host's are not in the mount table any more",
+            leaks: "processes, users, hostname, network; a host's /proc still has doors",
+            since: "Linux 2.3.41 (2000)",
+            see: &["pivot_root(2)", "umount2(2)", "close_range(2)", "pivot_root(8)"],
+        }
+    }
+
+    fn needs(&self) -> &'static [StageName] {
+        // `mnt`: on the host's own mount table this would replace everybody's root.
+        // `rootfs`: the new root must be a mount point.
+        &["mnt", "rootfs"]
+    }
+
+    fn conflicts(&self) -> &'static [StageName] {
+        &["chroot"]
+    }
+
+    fn enter(&self, spec: &Spec) -> Vec<Step> {
+        let here = PathBuf::from(".");
+        vec![
+            Syscall::Chdir(spec.root()).because("stand in the new root"),
+            Syscall::PivotRoot { new_root: here.clone(), put_old: here.clone() }
+                .because("make its mount the root; the old root now lies on top of it"),
+            Syscall::Umount2(here, MntFlags::MNT_DETACH)
+                .because("take the old root off: nothing of the host is mounted any more")
+                .forgettable(),
+            Syscall::Chdir(PathBuf::from("/")).because("stand in what is left: the new root"),
+            Syscall::CloseFrom(FIRST_FOREIGN_DESCRIPTOR)
+                .because("let go of descriptors: one opened before would still lead outside")
+                .forgettable(),
+        ]
+    }
+}
+// ANCHOR_END: stage

@@ -1,0 +1,73 @@
+//! stand-in: a disposable host.
+//!
+//! What a lesson breaks must not be the student's machine. The stand-in host is a sandbox with
+//! every namespace, whose root is a small filesystem in memory: a busybox system with a secret to
+//! steal, and under /rootfs the directory in which a container can be built. It plays the host
+//! for the sandboxes that are started inside it, and goes away with its first process.
+
+// ANCHOR: stage
+use std::path::PathBuf;
+
+use nix::mount::MsFlags;
+use nix::sys::resource::Resource;
+
+use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::syscall::Syscall;
+
+pub(super) struct StandIn;
+
+const PAYROLL: &str =
+    "#!/bin/sh\n# A process that the stand-in host would miss.\nwhile :; do sleep 60; done\n";
+
+impl Stage for StandIn {
+    fn name(&self) -> StageName {
+        "stand-in"
+    }
+
+    fn about(&self) -> About {
+        About {
+            title: "a disposable host for whatever changes something",
+            isolates: "the real host, from everything that a lesson tries",
+            leaks: "what no namespace holds: the clock's setting, kernel settings, raw disks",
+            since: "every part of it by Linux 4.6 (2016)",
+            see: &["namespaces(7)", "tmpfs(5)", "getrlimit(2)"],
+        }
+    }
+
+    fn needs(&self) -> &'static [StageName] {
+        &["user", "cgroup-ns", "mnt", "uts", "ipc", "net", "rootfs", "pid", "pivot-root"]
+    }
+
+    fn enter(&self, spec: &Spec) -> Vec<Step> {
+        let inner = spec.in_root("/rootfs");
+        let payroll = spec.in_root("/usr/sbin/payroll-db");
+        let mut steps = vec![
+            Syscall::Setrlimit(Resource::RLIMIT_NPROC, 512)
+                .because("at most so many processes: a fork bomb stays in here"),
+            Syscall::Mount {
+                source: Some(PathBuf::from("tmpfs")),
+                target: spec.root(),
+                fstype: Some("tmpfs"),
+                flags: MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+                data: Some("mode=755,size=64m,nr_inodes=16k".to_owned()),
+            }
+            .because("a disk in memory for the stand-in host"),
+            Syscall::Copy(spec.rootfs_source(), spec.root())
+                .because("its system: a copy of the rootfs"),
+            Syscall::Mkdir(inner.clone(), 0o755).because("a place on it to build containers"),
+            Syscall::Copy(spec.rootfs_source(), inner).because("and a rootfs for them"),
+            Syscall::Write(spec.in_root("/etc/secret"), "the stand-in host's secret\n".to_owned())
+                .because("something to steal"),
+            Syscall::Create(payroll.clone(), 0o755).because("a program to disturb"),
+            Syscall::Write(payroll, PAYROLL.to_owned()).because("which only waits"),
+        ];
+        if let Some(program) = &spec.host.dynamic_program {
+            steps.push(
+                Syscall::Copy(program.clone(), spec.in_root("/usr/bin/host-ls"))
+                    .because("one of this machine's own programs, which needs shared libraries"),
+            );
+        }
+        steps
+    }
+}
+// ANCHOR_END: stage

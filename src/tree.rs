@@ -1,0 +1,116 @@
+//! Copying and removing directory trees, without ever crossing a mount.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// Copies the file `from` to `to`, or what is in the directory `from` into the existing directory
+/// `to`: directories, files, symlinks and hard links with their modes. Owners become the copier,
+/// devices and sockets are left out, and what lies on another filesystem is not entered.
+///
+/// # Errors
+/// The first thing that cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let about = fs::metadata(from)?;
+    if about.is_file() {
+        return fs::copy(from, to).map(drop);
+    }
+    copy_directory(from, to, about.dev(), &mut HashMap::new())
+}
+
+fn copy_directory(
+    from: &Path,
+    to: &Path,
+    device: u64,
+    copied: &mut HashMap<u64, PathBuf>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let about = entry.metadata()?;
+        let kind = about.file_type();
+        if kind.is_symlink() {
+            symlink(fs::read_link(&source)?, &target)?;
+        } else if kind.is_dir() {
+            fs::DirBuilder::new().mode(0o700).create(&target)?;
+            if about.dev() == device {
+                copy_directory(&source, &target, device, copied)?;
+            }
+            fs::set_permissions(&target, about.permissions())?;
+        } else if kind.is_file() {
+            match copied.get(&about.ino()) {
+                Some(first) => fs::hard_link(first, &target)?,
+                None => {
+                    fs::copy(&source, &target)?;
+                    if about.nlink() > 1 {
+                        copied.insert(about.ino(), target);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory tree, but not when anything is mounted on it or below it: a recursive
+/// removal through a bind mount would delete what the mount shows.
+///
+/// # Errors
+/// EBUSY when there is a mount; otherwise what the removal met. A tree that is gone is no error.
+pub fn remove(tree: &Path) -> io::Result<()> {
+    if let Some(mount) = mounts_below(tree)?.first() {
+        let text = format!("`{}` is still mounted", mount.display());
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+    }
+    match fs::remove_dir_all(tree) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// The mount points at `tree` and below it, as this process sees them.
+///
+/// # Errors
+/// When /proc/self/mountinfo cannot be read.
+pub fn mounts_below(tree: &Path) -> io::Result<Vec<PathBuf>> {
+    let tree = fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned());
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    Ok(points.filter(|point| point.starts_with(&tree)).collect())
+}
+
+/// The kernel writes space, tab, newline and backslash as `\ooo` in mountinfo; see proc(5).
+fn unescape(field: &str) -> PathBuf {
+    let replaced = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(field.to_owned(), |text, (code, plain)| text.replace(code, plain));
+    PathBuf::from(replaced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_keeps_links_modes_and_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir_all(from.join("bin")).unwrap();
+        fs::create_dir(&to).unwrap();
+        fs::write(from.join("bin/busybox"), "x").unwrap();
+        fs::hard_link(from.join("bin/busybox"), from.join("bin/ls")).unwrap();
+        symlink("busybox", from.join("bin/sh")).unwrap();
+        copy(&from, &to).unwrap();
+        assert_eq!(fs::metadata(to.join("bin/ls")).unwrap().nlink(), 2);
+        assert_eq!(fs::read_link(to.join("bin/sh")).unwrap(), Path::new("busybox"));
+        assert_eq!(fs::read_to_string(to.join("bin/busybox")).unwrap(), "x");
+    }
+
+    #[test]
+    fn a_tree_with_a_mount_in_it_is_not_removed() {
+        let error = remove(Path::new("/proc")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+    }
+}
