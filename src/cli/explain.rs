@@ -1,0 +1,31 @@
+//! `sandbox explain`: one stage in words.
+
+use clap::Args;
+
+use super::Global;
+use super::stages::stage_name;
+use crate::error::Error;
+use crate::show;
+use crate::stages::{STAGES, find};
+
+#[derive(Args)]
+pub(crate) struct ExplainArgs {
+    /// The stage; without one, a line for each
+    stage: Option<String>,
+}
+
+pub(crate) fn explain(args: ExplainArgs, global: &Global) -> Result<u8, Error> {
+    let json = global.json()?;
+    let stages = match &args.stage {
+        Some(name) => find(stage_name(name)?).into_iter().collect(),
+        None => STAGES.to_vec(),
+    };
+    if json {
+        anstream::println!("{}", show::stages_json(&stages));
+    } else if args.stage.is_some() {
+        stages.iter().for_each(|stage| anstream::print!("{}", show::stage(*stage)));
+    } else {
+        anstream::print!("{}", show::stage_list(&stages));
+    }
+    Ok(0)
+}

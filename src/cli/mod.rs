@@ -1,0 +1,143 @@
+//! The command line: one short file for each subcommand.
+
+mod clean;
+mod completions;
+mod doctor;
+mod explain;
+mod lesson;
+mod man;
+mod plan;
+mod rootfs;
+mod run;
+mod shell;
+mod stages;
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::error::Error;
+use crate::show;
+
+#[derive(Parser)]
+#[command(
+    name = "sandbox",
+    version,
+    about = "Build a container by hand, one isolation layer at a time",
+    long_about = "Build a container by hand, one isolation layer at a time, and watch on your own \
+                  kernel what each layer changes.\n\nMade for learning: see `sandbox explain` for \
+                  what each layer leaks before you trust one with anything.",
+    after_help = "Begin with `sandbox lesson 1`. `sandbox doctor` tells what this machine allows.",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand understands.
+#[derive(Args)]
+pub(crate) struct Global {
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: When,
+    /// How to print what was found out
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Print each system call as it is made, with its result, on stderr
+    #[arg(long, global = true)]
+    trace: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Markdown,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Work through a lesson; without a number, list them
+    Lesson(lesson::LessonArgs),
+    /// Run a command under the chosen stages
+    Run(run::RunArgs),
+    /// Open a shell under the chosen stages
+    Shell(shell::ShellArgs),
+    /// Show what would be done, and why
+    Plan(plan::PlanArgs),
+    /// Explain a stage: what it isolates, what it leaks, where to read on
+    Explain(explain::ExplainArgs),
+    /// Fetch, list, check, import, bundle and remove root filesystems
+    Rootfs(rootfs::RootfsArgs),
+    /// Try what this machine allows, and say what to do about the rest
+    Doctor,
+    /// Take away what dead sandboxes left
+    Clean,
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write all of them to a directory
+    Man(man::ManArgs),
+}
+
+/// Parses the command line, does what it says, and prints what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    show::use_colour(match cli.global.color {
+        When::Auto => None,
+        When::Always => Some(true),
+        When::Never => Some(false),
+    });
+    ExitCode::from(dispatch(cli).unwrap_or_else(|error| {
+        show::error(&error);
+        error.exit_code()
+    }))
+}
+
+fn dispatch(cli: Cli) -> Result<u8, Error> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Lesson(args) => lesson::lesson(args, global),
+        Command::Run(args) => run::run(args, global),
+        Command::Shell(args) => shell::shell(args, global),
+        Command::Plan(args) => plan::plan(args, global),
+        Command::Explain(args) => explain::explain(args, global),
+        Command::Rootfs(args) => rootfs::rootfs(args, global),
+        Command::Doctor => doctor::doctor(global),
+        Command::Clean => clean::clean(global),
+        Command::Completions(args) => completions::completions(args, Cli::command()),
+        Command::Man(args) => man::man(args, Cli::command()),
+    }
+}
+
+impl Global {
+    /// Whether to print JSON. Markdown is what a lesson can be written as, and nothing else.
+    fn json(&self) -> Result<bool, Error> {
+        match self.format {
+            Format::Text => Ok(false),
+            Format::Json => Ok(true),
+            Format::Markdown => Err(Error::Usage {
+                problem: "only `sandbox lesson` can be printed as Markdown".to_owned(),
+                hint: "use `--format text` or `--format json`".to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Going through a part of a lesson: run everything on both sides, and check the claims.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use regex_lite::Regex;
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::lesson::{Condition, Experiment, Part, Place, Side, WhichSide};
+use crate::plan::{Plan, Planned};
+use crate::probe::{Outcome, Pair, Task};
+use crate::stage::StageName;
+use crate::stand_in::{self, Action};
+
+/// What came out of a part.
+pub struct Report {
+    /// Why the part cannot be done here; then all else is empty.
+    pub skipped: Option<Skip>,
+    /// The calls that the side `with` makes and the other does not.
+    pub calls: Vec<Planned>,
+    /// The probes, as in the part.
+    pub probes: Vec<Pair>,
+    /// The experiments and their steps, as in the part.
+    pub experiments: Vec<Vec<Pair>>,
+    /// Whether each claim holds.
+    pub claims: Vec<bool>,
+    /// Whether each option of the prediction is right.
+    pub options: Vec<bool>,
+}
+
+/// Why a part cannot be done on this machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Skip {
+    /// What does not work.
+    pub reason: String,
+    /// What would allow it.
+    pub fix: Option<String>,
+}
+
+/// Whether this machine can do a part, found out by trying.
+///
+/// # Errors
+/// What is not the machine's fault: wrong stages, no rootfs.
+pub fn possible(part: &Part, host: &Host, rootfs: &Path) -> Result<Option<Skip>, Error> {
+    for side in [&part.without, &part.with] {
+        let tried = Task::on(side, host, rootfs, None).run();
+        if let Some(skip) = skip(tried.map(drop))? {
+            return Ok(Some(skip));
+        }
+    }
+    if part.experiments.is_empty() {
+        return Ok(None);
+    }
+    skip(stand_in::perform(host, rootfs, &[]).map(drop))
+}
+
+fn skip(tried: Result<(), Error>) -> Result<Option<Skip>, Error> {
+    match tried {
+        Ok(()) => Ok(None),
+        Err(error @ Error::Step { .. }) => {
+            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
+            Ok(Some(Skip { reason, fix: error.hint() }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs the probes and experiments of a part, and checks its claims.
+///
+/// # Errors
+/// What keeps a command from being run although its stages work.
+pub fn examine(part: &Part, host: &Host, rootfs: &Path) -> Result<Report, Error> {
+    if let Some(skip) = possible(part, host, rootfs)? {
+        return Ok(Report::skipped(skip));
+    }
+    let mut found: HashMap<&str, Pair> = HashMap::new();
+    let mut probes = Vec::new();
+    for probe in &part.probes {
+        let on = |side| Task::on(side, host, rootfs, Some(&probe.run)).run();
+        let ignore = probe.ignore.as_deref().and_then(|pattern| Regex::new(pattern).ok());
+        let pair = Pair::new(Some(on(&part.without)?), Some(on(&part.with)?), ignore.as_ref());
+        found.insert(&probe.run, pair.clone());
+        probes.push(pair);
+    }
+    let mut experiments = Vec::new();
+    for experiment in &part.experiments {
+        let pairs = conduct(experiment, part, host, rootfs)?;
+        for (step, pair) in experiment.steps.iter().zip(&pairs) {
+            found.insert(step.name(), pair.clone());
+        }
+        experiments.push(pairs);
+    }
+    let holds = |condition: &Condition| {
+        found.get(condition.about.as_str()).is_some_and(|pair| pair.fulfils(condition))
+    };
+    let options = part.predict.iter().flat_map(|predict| &predict.options);
+    Ok(Report {
+        skipped: None,
+        calls: calls(part, host, rootfs)?,
+        claims: part.claims.iter().map(|claim| holds(&claim.holds_if)).collect(),
+        options: options.map(|option| holds(&option.right_if)).collect(),
+        probes,
+        experiments,
+    })
+}
+
+/// Runs an experiment, each side on a stand-in host of its own.
+fn conduct(
+    experiment: &Experiment,
+    part: &Part,
+    host: &Host,
+    rootfs: &Path,
+) -> Result<Vec<Pair>, Error> {
+    let on = |side: &Side, which: WhichSide| -> Result<Vec<Option<Outcome>>, Error> {
+        if experiment.only.is_some_and(|only| only != which) {
+            return Ok(vec![None; experiment.steps.len()]);
+        }
+        let inside = |place| if place == Place::Sandbox { inner_stages(side) } else { Vec::new() };
+        let actions: Vec<Action> = experiment
+            .steps
+            .iter()
+            .map(|step| Action {
+                stages: inside(step.place),
+                forget: if step.place == Place::Sandbox { side.forget.clone() } else { Vec::new() },
+                attack: step.attack,
+                command: &step.run,
+            })
+            .collect();
+        Ok(stand_in::perform(host, rootfs, &actions)?.into_iter().map(Some).collect())
+    };
+    let without = on(&part.without, WhichSide::Without)?;
+    let with = on(&part.with, WhichSide::With)?;
+    Ok(without.into_iter().zip(with).map(|(left, right)| Pair::new(left, right, None)).collect())
+}
+
+/// On the stand-in host everybody is root of its user namespace: the stage that joins for an
+/// ordinary user is not needed there.
+fn inner_stages(side: &Side) -> Vec<StageName> {
+    side.stages.iter().copied().filter(|stage| *stage != "user").collect()
+}
+
+fn calls(part: &Part, host: &Host, rootfs: &Path) -> Result<Vec<Planned>, Error> {
+    // The same id on both sides, or every path would be a difference.
+    let plan = |side: &Side| {
+        let mut spec = Task::on(side, host, rootfs, None).spec();
+        spec.id = "ID".to_owned();
+        Plan::new(&spec)
+    };
+    let (without, with) = (plan(&part.without)?, plan(&part.with)?);
+    Ok(with.added_since(&without).into_iter().cloned().collect())
+}
+
+impl Report {
+    fn skipped(skip: Skip) -> Report {
+        Report {
+            skipped: Some(skip),
+            calls: Vec::new(),
+            probes: Vec::new(),
+            experiments: Vec::new(),
+            claims: Vec::new(),
+            options: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `sandbox` builds a container by hand, one isolation layer at a time.
+//!
+//! The modules in reading order: a system call is a value ([`syscall`]); a stage says which calls
+//! it needs and why ([`stage`], [`stages`]); a plan joins them ([`plan`]); a run performs it
+//! ([`run`]). Lessons compare two plans.
+
+pub mod attacks;
+pub mod error;
+pub mod host;
+pub mod plan;
+pub mod run;
+pub mod stage;
+pub mod stages;
+pub mod lesson;
+pub mod lint;
+pub mod probe;
+pub mod stand_in;
+pub mod examine;
+pub mod state;
+pub mod syscall;
+
+mod command;
+mod netlink;
+mod quote;
+mod signals;
+pub mod tree;
+
+pub mod cli;
+pub mod show;

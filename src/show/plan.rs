@@ -1,0 +1,54 @@
+//! Plans and their steps, for people and for programs.
+
+use colored::Colorize;
+use serde_json::{Value, json};
+
+use crate::plan::{Plan, Planned};
+use crate::run::Event;
+
+/// A plan: every call under its stage, and below the calls that share it, the reason.
+pub fn plan(plan: &Plan) -> String {
+    let mut out = String::new();
+    let mut steps = plan.steps.iter().peekable();
+    let mut by = "";
+    while let Some(planned) = steps.next() {
+        if planned.by != by {
+            by = planned.by;
+            out.push_str(&format!("{}\n", by.bold()));
+        }
+        out.push_str(&format!("  {}\n", planned.step.call));
+        let same = |next: &&&Planned| next.by == by && next.step.why == planned.step.why;
+        if steps.peek().filter(|next| same(next)).is_none() {
+            out.push_str(&format!("      {}\n", planned.step.why.dimmed()));
+        }
+    }
+    out
+}
+
+/// A plan as JSON: `{"steps":[{"by","call","why","undo"}]}`.
+pub fn plan_json(plan: &Plan) -> String {
+    let steps: Vec<Value> = plan.steps.iter().map(step_json).collect();
+    format!("{:#}", json!({ "steps": steps }))
+}
+
+/// A step as JSON.
+pub(crate) fn step_json(planned: &Planned) -> Value {
+    json!({
+        "by": planned.by,
+        "call": planned.step.call.to_string(),
+        "why": planned.step.why,
+        "undo": planned.step.undo,
+    })
+}
+
+/// A step that was made, on stderr, as strace(1) would show it.
+pub fn event(event: &Event) {
+    let result = match event.result {
+        Ok(()) => "= 0".green().to_string(),
+        Err(errno) => format!("= -1 {errno:?} ({})", errno.desc()).red().to_string(),
+    };
+    let took = event.took.map_or(String::new(), |took| format!("  {} µs", took.as_micros()));
+    let call = event.planned.step.call.to_string();
+    let call = call.rsplit_once(" = ").map_or(call.as_str(), |(call, _)| call);
+    anstream::eprintln!("{:<10} {call} {result}{}", event.planned.by.bold(), took.dimmed());
+}
