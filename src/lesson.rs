@@ -49,7 +49,11 @@ impl TryFrom<u32> for Format {
     type Error = String;
 
     fn try_from(version: u32) -> Result<Format, String> {
-        if version == 1 { Ok(Format) } else { Err(format!("format {version} is not known, only 1")) }
+        if version == 1 {
+            Ok(Format)
+        } else {
+            Err(format!("format {version} is not known, only 1"))
+        }
     }
 }
 
@@ -255,7 +259,9 @@ fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) ->
 /// A file that cannot be read, or is wrong; with the place.
 pub fn all(dir: Option<&Path>) -> Result<Vec<Lesson>, Error> {
     let mut lessons = match dir {
-        None => EMBEDDED.iter().map(|(file, text)| parse(file, text)).collect::<Result<Vec<_>, _>>()?,
+        None => {
+            EMBEDDED.iter().map(|(file, text)| parse(file, text)).collect::<Result<Vec<_>, _>>()?
+        }
         Some(dir) => files_in(dir)?
             .iter()
             .map(|file| {
@@ -289,7 +295,8 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 /// # Errors
 /// The first thing that is wrong, with file, line and column.
 pub fn parse(file: &str, text: &str) -> Result<Lesson, Error> {
-    let lesson: Lesson = serde_yaml::from_str(text).map_err(|error| explain_yaml(file, text, &error))?;
+    let lesson: Lesson =
+        serde_yaml::from_str(text).map_err(|error| explain_yaml(file, text, &error))?;
     crate::lint::check(file, text, &lesson)?;
     Ok(lesson)
 }

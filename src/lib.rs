@@ -6,16 +6,16 @@
 
 pub mod attacks;
 pub mod error;
+pub mod examine;
 pub mod host;
+pub mod lesson;
+pub mod lint;
 pub mod plan;
+pub mod probe;
 pub mod run;
 pub mod stage;
 pub mod stages;
-pub mod lesson;
-pub mod lint;
-pub mod probe;
 pub mod stand_in;
-pub mod examine;
 pub mod state;
 pub mod syscall;
 

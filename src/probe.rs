@@ -7,13 +7,13 @@ use std::time::Duration;
 use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
+use crate::attacks::Attack;
 use crate::error::{Error, errno_words};
 use crate::host::Host;
 use crate::lesson::{Condition, Expect, Side};
 use crate::plan::Plan;
 use crate::run::{Options, run};
 use crate::stage::{Command, Spec, StageName};
-use crate::attacks::Attack;
 
 /// How long a probe or an action may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,7 +72,8 @@ fn essence(outcome: &Outcome, ignore: Option<&Regex>) -> (String, u8) {
 impl Expect {
     fn holds(&self, outcome: &Outcome) -> bool {
         let all = format!("{}{}", outcome.stdout, outcome.stderr);
-        let matches = |pattern: &String| Regex::new(pattern).is_ok_and(|regex| regex.is_match(&all));
+        let matches =
+            |pattern: &String| Regex::new(pattern).is_ok_and(|regex| regex.is_match(&all));
         self.is.as_ref().is_none_or(|text| outcome.stdout.trim_end() == text.trim_end())
             && self.contains.as_ref().is_none_or(|text| all.contains(text))
             && self.lacks.as_ref().is_none_or(|text| !all.contains(text))

@@ -48,8 +48,8 @@ pub fn perform(host: &Host, rootfs: &Path, actions: &[Action]) -> Result<Vec<Out
     let timeout = TIMEOUT * (2 + u32::try_from(actions.len()).unwrap_or(100));
     let options = Options::captured(timeout, Some(&mut inside));
     let finished = run(&Plan::new(&spec(host, rootfs))?, options)?;
-    let outcomes: Result<Vec<Outcome>, String> =
-        serde_json::from_slice(&finished.stdout).map_err(Error::io("hear from the stand-in host"))?;
+    let outcomes: Result<Vec<Outcome>, String> = serde_json::from_slice(&finished.stdout)
+        .map_err(Error::io("hear from the stand-in host"))?;
     outcomes.map_err(|problem| Error::Usage {
         problem: format!("on the stand-in host: {problem}"),
         hint: "see `sandbox doctor`".to_owned(),

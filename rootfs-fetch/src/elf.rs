@@ -37,7 +37,8 @@ pub fn interpreter(file: &Path) -> io::Result<Option<PathBuf>> {
             continue;
         }
         let (at, length) = if layout.wide { (8..16, 32..40) } else { (4..8, 16..20) };
-        let mut name = vec![0; usize::try_from(layout.number(&program[length])).unwrap_or(0).min(4096)];
+        let mut name =
+            vec![0; usize::try_from(layout.number(&program[length])).unwrap_or(0).min(4096)];
         file.read_exact_at(&mut name, layout.number(&program[at]))?;
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
         return Ok(Some(PathBuf::from(String::from_utf8_lossy(name).into_owned())));

@@ -12,11 +12,17 @@
 //! # }
 //! ```
 
+mod compression;
 pub mod elf;
 mod error;
+mod host;
 mod progress;
 mod resolve;
+mod skeleton;
+mod store;
+mod user;
 
 pub use error::Error;
 pub use progress::Progress;
 pub use resolve::resolve_in;
+pub use store::{Fetch, Rootfs, Source, Store};

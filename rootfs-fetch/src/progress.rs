@@ -45,5 +45,4 @@ impl Progress {
     pub fn end(&self) {
         self.bar.finish_and_clear();
     }
-
 }

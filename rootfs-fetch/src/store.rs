@@ -1,0 +1,256 @@
+//! Where root filesystems are kept. Each has a directory with two things in it: `rootfs`, the tree,
+//! and `about.json`, which says where it came from.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Progress, host, skeleton, user};
+
+/// The name of the rootfs that is made when none is asked for.
+pub(crate) const DEFAULT: &str = "busybox";
+
+/// The beginning of the names of directories that are not complete yet.
+const UNFINISHED: &str = ".new-";
+
+/// Where root filesystems are kept.
+pub struct Store {
+    dir: PathBuf,
+}
+
+/// A rootfs in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rootfs {
+    /// Its name.
+    pub name: String,
+    /// The directory that becomes `/`.
+    pub path: PathBuf,
+    /// Where it came from, in words.
+    pub source: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct About {
+    source: String,
+}
+
+/// Where a rootfs can come from without being handed over as a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A static busybox on this machine.
+    Host,
+    /// The package busybox-static, through apt-get(8).
+    Apt,
+    /// An image from an OCI registry.
+    Registry,
+}
+
+impl Source {
+    /// All of them, in the order in which they are tried.
+    pub const ALL: [Source; 3] = [Source::Host, Source::Apt, Source::Registry];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Host => "host",
+            Source::Apt => "apt",
+            Source::Registry => "registry",
+        }
+    }
+}
+
+/// What to fetch.
+pub struct Fetch {
+    /// The name that it gets.
+    pub name: String,
+    /// The sources to try, in order.
+    pub sources: Vec<Source>,
+    /// The image, for the registry: `[HOST[:PORT]/]NAME[:TAG|@DIGEST]`.
+    pub image: String,
+    /// Speak HTTP with the registry, not HTTPS.
+    pub plain_http: bool,
+}
+
+impl Default for Fetch {
+    fn default() -> Fetch {
+        Fetch {
+            name: DEFAULT.to_owned(),
+            sources: Source::ALL.to_vec(),
+            image: "docker.io/library/busybox".to_owned(),
+            plain_http: false,
+        }
+    }
+}
+
+impl Store {
+    /// The store in `dir`, or in the user's data directory.
+    ///
+    /// # Errors
+    /// When the environment does not say where that is.
+    pub fn open(dir: Option<PathBuf>) -> Result<Store, Error> {
+        Ok(Store { dir: dir.map_or_else(user::data_dir, Ok)? })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The rootfs of this name.
+    ///
+    /// # Errors
+    /// When the name cannot be one.
+    pub fn get(&self, name: &str) -> Result<Option<Rootfs>, Error> {
+        check_name(name)?;
+        let dir = self.dir.join(name);
+        let path = dir.join("rootfs");
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        let about = fs::read(dir.join("about.json")).ok();
+        let about = about.and_then(|bytes| serde_json::from_slice::<About>(&bytes).ok());
+        let source = about.map_or("unknown".to_owned(), |about| about.source);
+        Ok(Some(Rootfs { name: name.to_owned(), path, source }))
+    }
+
+    /// All of them, by name.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&self) -> Result<Vec<Rootfs>, Error> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Error::io("read", &self.dir))?,
+        };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> = names.filter(|name| check_name(name).is_ok()).collect();
+        names.sort();
+        let found = names.iter().map(|name| self.get(name));
+        found.filter_map(Result::transpose).collect()
+    }
+
+    /// The default rootfs: the one that is there, or a new one from the first source that works.
+    ///
+    /// # Errors
+    /// When no source works; each with its reason.
+    pub fn provide(&self, progress: &Progress) -> Result<Rootfs, Error> {
+        match self.get(DEFAULT)? {
+            Some(rootfs) => Ok(rootfs),
+            None => self.fetch(&Fetch::default(), progress),
+        }
+    }
+
+    /// Makes a rootfs from the first of the sources that works, in place of one of the same name.
+    ///
+    /// # Errors
+    /// When no source works; each with its reason.
+    pub fn fetch(&self, fetch: &Fetch, progress: &Progress) -> Result<Rootfs, Error> {
+        let mut tried = Vec::new();
+        for source in &fetch.sources {
+            match self.make(&fetch.name, |root| self.from_source(*source, fetch, root, progress)) {
+                Ok(rootfs) => return Ok(rootfs),
+                Err(error) => tried.push((source.name(), error)),
+            }
+        }
+        match <[_; 1]>::try_from(tried) {
+            Ok([(_, error)]) => Err(error),
+            Err(tried) => Err(Error::NoSource { tried }),
+        }
+    }
+
+    /// Fills `root`, and says where it came from.
+    fn from_source(
+        &self,
+        source: Source,
+        _fetch: &Fetch,
+        root: &Path,
+        _progress: &Progress,
+    ) -> Result<String, Error> {
+        match source {
+            Source::Host => {
+                let busybox = host::busybox()?;
+                skeleton::install(&busybox, root)?;
+                Ok(format!("this machine's {}", busybox.display()))
+            }
+            Source::Apt | Source::Registry => {
+                Err(Error::Usage { problem: "not there yet".to_owned(), hint: None })
+            }
+        }
+    }
+
+    /// Makes a rootfs by filling an empty directory. It gets its name when it is complete.
+    pub(crate) fn make(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&Path) -> Result<String, Error>,
+    ) -> Result<Rootfs, Error> {
+        check_name(name)?;
+        user::make_dir(&self.dir)?;
+        let _lock = self.lock()?;
+        self.sweep();
+        let new = self.dir.join(format!("{UNFINISHED}{name}"));
+        let root = new.join("rootfs");
+        let made = user::make_dir(&root).and_then(|()| {
+            let readable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&root, readable).map_err(Error::io("set the mode of", &root))?;
+            let source = fill(&root)?;
+            let about = About { source: source.clone() };
+            let json = serde_json::to_vec(&about).map_err(Error::io("describe", &new))?;
+            let file = new.join("about.json");
+            fs::write(&file, json).map_err(Error::io("write", file))?;
+            user::give_to_caller(&new)?;
+            self.put_in_place(&new, name)?;
+            Ok(Rootfs { name: name.to_owned(), path: self.dir.join(name).join("rootfs"), source })
+        });
+        if made.is_err() {
+            self.sweep();
+        }
+        made
+    }
+
+    fn put_in_place(&self, new: &Path, name: &str) -> Result<(), Error> {
+        let place = self.dir.join(name);
+        let old = self.dir.join(format!("{UNFINISHED}old-{name}"));
+        if place.exists() {
+            fs::rename(&place, &old).map_err(Error::io("replace", &place))?;
+        }
+        fs::rename(new, &place).map_err(Error::io("replace", &place))?;
+        self.sweep();
+        Ok(())
+    }
+
+    /// Held while the store changes. The kernel lets go of it when the process ends, however.
+    fn lock(&self) -> Result<Flock<File>, Error> {
+        let dir = File::open(&self.dir).map_err(Error::io("open", &self.dir))?;
+        Flock::lock(dir, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| Error::io("lock", &self.dir)(errno))
+    }
+
+    /// Takes away what was not completed. The lock is held, so nobody works on it.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// A name is one directory, and no hidden one.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+    if !name.is_empty()
+        && name.len() <= 128
+        && !name.starts_with(['.', '-'])
+        && name.chars().all(letter)
+    {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        problem: format!("`{name}` cannot be the name of a rootfs"),
+        hint: Some("use a-z, A-Z, 0-9, `_`, `-` and `.`, not `-` or `.` first".to_owned()),
+    })
+}

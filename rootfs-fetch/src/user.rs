@@ -1,0 +1,63 @@
+//! Whose data directory is used, and who owns what is put there.
+
+use std::env;
+use std::io;
+use std::os::unix::fs::lchown;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use nix::unistd::{Uid, User};
+
+use crate::Error;
+
+/// The user who called sudo, as the ids that sudo hands on.
+fn caller() -> Option<(u32, u32)> {
+    let number = |name| env::var(name).ok()?.parse::<u32>().ok();
+    let ids = (number("SUDO_UID")?, number("SUDO_GID")?);
+    (Uid::effective().is_root() && ids.0 != 0).then_some(ids)
+}
+
+/// Where root filesystems are kept: `$SANDBOX_HOME/rootfs`, else `$XDG_DATA_HOME/sandbox/rootfs`,
+/// else `~/.local/share/sandbox/rootfs`. Under sudo, `~` is the calling user's.
+pub(crate) fn data_dir() -> Result<PathBuf, Error> {
+    if let Some(home) = env::var_os("SANDBOX_HOME").filter(|home| !home.is_empty()) {
+        let home = std::path::absolute(&home).map_err(Error::io("find", home))?;
+        return Ok(home.join("rootfs"));
+    }
+    let called_by = caller().and_then(|(uid, _)| User::from_uid(Uid::from_raw(uid)).ok().flatten());
+    if let Some(user) = called_by {
+        return Ok(user.dir.join(".local/share/sandbox/rootfs"));
+    }
+    let strategy = etcetera::choose_base_strategy().map_err(|_| Error::Usage {
+        problem: "the environment does not say where your home directory is".to_owned(),
+        hint: Some("set HOME, or SANDBOX_HOME to a directory of your choice".to_owned()),
+    })?;
+    Ok(strategy.data_dir().join("sandbox/rootfs"))
+}
+
+/// Makes a directory and those above it. Under sudo they belong to the calling user.
+pub(crate) fn make_dir(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_dir(parent)?;
+    }
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made.map_err(Error::io("make the directory", path))?,
+    }
+    give_to_caller(path)
+}
+
+/// Under sudo, hands a file or a tree to the calling user.
+pub(crate) fn give_to_caller(path: &Path) -> Result<(), Error> {
+    let Some((uid, gid)) = caller() else { return Ok(()) };
+    lchown(path, Some(uid), Some(gid)).map_err(Error::io("hand to you", path))?;
+    if path.symlink_metadata().is_ok_and(|data| data.is_dir()) {
+        for entry in std::fs::read_dir(path).map_err(Error::io("read", path))? {
+            give_to_caller(&entry.map_err(Error::io("read", path))?.path())?;
+        }
+    }
+    Ok(())
+}
