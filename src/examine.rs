@@ -1,15 +1,13 @@
 //! Going through a part of a lesson: run everything on both sides, and check the claims.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use regex_lite::Regex;
 
 use crate::error::Error;
-use crate::host::Host;
 use crate::lesson::{Condition, Experiment, Part, Place, Side, WhichSide};
 use crate::plan::{Plan, Planned};
-use crate::probe::{Outcome, Pair, Task};
+use crate::probe::{Lab, Outcome, Pair, Task};
 use crate::stage::StageName;
 use crate::stand_in::{self, Action};
 
@@ -42,9 +40,9 @@ pub struct Skip {
 ///
 /// # Errors
 /// What is not the machine's fault: wrong stages, no rootfs.
-pub fn possible(part: &Part, host: &Host, rootfs: &Path) -> Result<Option<Skip>, Error> {
+pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
     for side in [&part.without, &part.with] {
-        let tried = Task::on(side, host, rootfs, None).run();
+        let tried = Task::on(side, lab, None).run();
         if let Some(skip) = skip(tried.map(drop))? {
             return Ok(Some(skip));
         }
@@ -52,13 +50,14 @@ pub fn possible(part: &Part, host: &Host, rootfs: &Path) -> Result<Option<Skip>,
     if part.experiments.is_empty() {
         return Ok(None);
     }
-    skip(stand_in::perform(host, rootfs, &[]).map(drop))
+    skip(stand_in::perform(lab, &[]).map(drop))
 }
 
 fn skip(tried: Result<(), Error>) -> Result<Option<Skip>, Error> {
     match tried {
         Ok(()) => Ok(None),
-        Err(error @ Error::Step { .. }) => {
+        // An instructor's `--without` may leave a stage without what it needs: a reason like others.
+        Err(error @ (Error::Step { .. } | Error::NeedsStages { .. } | Error::Conflict { .. })) => {
             let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
             Ok(Some(Skip { reason, fix: error.hint() }))
         }
@@ -66,18 +65,15 @@ fn skip(tried: Result<(), Error>) -> Result<Option<Skip>, Error> {
     }
 }
 
-/// Runs the probes and experiments of a part, and checks its claims.
+/// Runs the probes and experiments of a part that is [`possible`], and checks its claims.
 ///
 /// # Errors
 /// What keeps a command from being run although its stages work.
-pub fn examine(part: &Part, host: &Host, rootfs: &Path) -> Result<Report, Error> {
-    if let Some(skip) = possible(part, host, rootfs)? {
-        return Ok(Report::skipped(skip));
-    }
+pub fn examine(part: &Part, lab: &Lab) -> Result<Report, Error> {
     let mut found: HashMap<&str, Pair> = HashMap::new();
     let mut probes = Vec::new();
     for probe in &part.probes {
-        let on = |side| Task::on(side, host, rootfs, Some(&probe.run)).run();
+        let on = |side| Task::on(side, lab, Some(&probe.run)).run();
         let ignore = probe.ignore.as_deref().and_then(|pattern| Regex::new(pattern).ok());
         let pair = Pair::new(Some(on(&part.without)?), Some(on(&part.with)?), ignore.as_ref());
         found.insert(&probe.run, pair.clone());
@@ -85,7 +81,7 @@ pub fn examine(part: &Part, host: &Host, rootfs: &Path) -> Result<Report, Error>
     }
     let mut experiments = Vec::new();
     for experiment in &part.experiments {
-        let pairs = conduct(experiment, part, host, rootfs)?;
+        let pairs = conduct(experiment, part, lab)?;
         for (step, pair) in experiment.steps.iter().zip(&pairs) {
             found.insert(step.name(), pair.clone());
         }
@@ -97,7 +93,7 @@ pub fn examine(part: &Part, host: &Host, rootfs: &Path) -> Result<Report, Error>
     let options = part.predict.iter().flat_map(|predict| &predict.options);
     Ok(Report {
         skipped: None,
-        calls: calls(part, host, rootfs)?,
+        calls: calls(part, lab)?,
         claims: part.claims.iter().map(|claim| holds(&claim.holds_if)).collect(),
         options: options.map(|option| holds(&option.right_if)).collect(),
         probes,
@@ -106,12 +102,7 @@ pub fn examine(part: &Part, host: &Host, rootfs: &Path) -> Result<Report, Error>
 }
 
 /// Runs an experiment, each side on a stand-in host of its own.
-fn conduct(
-    experiment: &Experiment,
-    part: &Part,
-    host: &Host,
-    rootfs: &Path,
-) -> Result<Vec<Pair>, Error> {
+fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>, Error> {
     let on = |side: &Side, which: WhichSide| -> Result<Vec<Option<Outcome>>, Error> {
         if experiment.only.is_some_and(|only| only != which) {
             return Ok(vec![None; experiment.steps.len()]);
@@ -127,7 +118,7 @@ fn conduct(
                 command: &step.run,
             })
             .collect();
-        Ok(stand_in::perform(host, rootfs, &actions)?.into_iter().map(Some).collect())
+        Ok(stand_in::perform(lab, &actions)?.into_iter().map(Some).collect())
     };
     let without = on(&part.without, WhichSide::Without)?;
     let with = on(&part.with, WhichSide::With)?;
@@ -140,10 +131,10 @@ fn inner_stages(side: &Side) -> Vec<StageName> {
     side.stages.iter().copied().filter(|stage| *stage != "user").collect()
 }
 
-fn calls(part: &Part, host: &Host, rootfs: &Path) -> Result<Vec<Planned>, Error> {
+fn calls(part: &Part, lab: &Lab) -> Result<Vec<Planned>, Error> {
     // The same id on both sides, or every path would be a difference.
     let plan = |side: &Side| {
-        let mut spec = Task::on(side, host, rootfs, None).spec();
+        let mut spec = Task::on(side, lab, None).spec();
         spec.id = "ID".to_owned();
         Plan::new(&spec)
     };
@@ -152,7 +143,8 @@ fn calls(part: &Part, host: &Host, rootfs: &Path) -> Result<Vec<Planned>, Error>
 }
 
 impl Report {
-    fn skipped(skip: Skip) -> Report {
+    /// The report of a part that cannot be done here.
+    pub fn skipped(skip: Skip) -> Report {
         Report {
             skipped: Some(skip),
             calls: Vec::new(),

@@ -1,7 +1,7 @@
 //! Running a command on one side of a comparison, and comparing what came out.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use regex_lite::Regex;
@@ -12,7 +12,7 @@ use crate::error::{Error, errno_words};
 use crate::host::Host;
 use crate::lesson::{Condition, Expect, Side};
 use crate::plan::Plan;
-use crate::run::{Options, run};
+use crate::run::{Event, Options, run};
 use crate::stage::{Command, Spec, StageName};
 
 /// How long a probe or an action may take.
@@ -82,27 +82,36 @@ impl Expect {
     }
 }
 
+/// What all tasks of a lesson share.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    /// The machine's facts.
+    pub host: Host,
+    /// The rootfs.
+    pub rootfs: PathBuf,
+    /// Whether to print each system call as it is made.
+    pub trace: bool,
+}
+
 /// A command for a shell, and where it runs.
 pub struct Task<'a> {
-    /// The machine's facts.
-    pub host: &'a Host,
+    /// What it shares with the others.
+    pub lab: &'a Lab,
     /// The stages around it.
     pub stages: Vec<StageName>,
     /// Calls to leave out.
     pub forget: Vec<String>,
     /// What the process tries first.
     pub attack: Option<&'static Attack>,
-    /// The rootfs.
-    pub rootfs: &'a Path,
     /// The command, for the shell of the rootfs; nothing to see only whether the stages work.
     pub command: Option<&'a str>,
 }
 
 impl<'a> Task<'a> {
     /// A command on one side of a part.
-    pub fn on(side: &Side, host: &'a Host, rootfs: &'a Path, command: Option<&'a str>) -> Task<'a> {
+    pub fn on(side: &Side, lab: &'a Lab, command: Option<&'a str>) -> Task<'a> {
         let (stages, forget) = (side.stages.clone(), side.forget.clone());
-        Task { host, stages, forget, attack: None, rootfs, command }
+        Task { lab, stages, forget, attack: None, command }
     }
 
     /// What is asked of the stages.
@@ -111,7 +120,7 @@ impl<'a> Task<'a> {
             argv: ["sh", "-c", command].map(OsString::from).into(),
             env: vec![
                 ("PATH".into(), self.path()),
-                ("ROOTFS".into(), self.rootfs.into()),
+                ("ROOTFS".into(), self.lab.rootfs.as_os_str().to_owned()),
                 ("COLUMNS".into(), "80".into()),
             ],
             fresh_env: true,
@@ -119,9 +128,9 @@ impl<'a> Task<'a> {
         });
         Spec {
             stages: self.stages.clone(),
-            host: self.host.clone(),
+            host: self.lab.host.clone(),
             id: crate::state::new_id(),
-            rootfs: self.rootfs.to_owned(),
+            rootfs: self.lab.rootfs.clone(),
             hostname: "sandbox".to_owned(),
             command,
             attack: self.attack,
@@ -135,7 +144,7 @@ impl<'a> Task<'a> {
         if self.stages.contains(&"chroot") || self.stages.contains(&"pivot-root") {
             return inside.into();
         }
-        let dirs = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|dir| self.rootfs.join(dir));
+        let dirs = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|dir| self.lab.rootfs.join(dir));
         let all = dirs.into_iter().chain(std::env::split_paths(inside));
         std::env::join_paths(all).unwrap_or_else(|_| inside.into())
     }
@@ -149,7 +158,12 @@ impl<'a> Task<'a> {
         let mut nothing = || 0;
         let inside: Option<&mut dyn FnMut() -> u8> =
             if self.command.is_none() { Some(&mut nothing) } else { None };
-        match run(&plan, Options::captured(TIMEOUT, inside)) {
+        let mut options = Options::captured(TIMEOUT, inside);
+        let mut watch = |event: Event| crate::show::event(&event);
+        if self.lab.trace {
+            options.watch = Some(&mut watch);
+        }
+        match run(&plan, options) {
             Ok(finished) => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let mut stderr = text(&finished.stderr);

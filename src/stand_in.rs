@@ -5,14 +5,13 @@
 //! and hands back what came out.
 
 use std::io::Write;
-use std::path::Path;
 
 use crate::attacks::Attack;
 use crate::error::Error;
 use crate::host::Host;
 use crate::lesson::Side;
 use crate::plan::Plan;
-use crate::probe::{Outcome, TIMEOUT, Task};
+use crate::probe::{Lab, Outcome, TIMEOUT, Task};
 use crate::run::{Options, run};
 use crate::stage::{Command, Spec, StageName};
 use crate::stages;
@@ -39,17 +38,21 @@ const PAYROLL: &str = "/usr/sbin/payroll-db </dev/null >/dev/null 2>&1 &";
 ///
 /// # Errors
 /// When the stand-in cannot be made, or a sandbox on it.
-pub fn perform(host: &Host, rootfs: &Path, actions: &[Action]) -> Result<Vec<Outcome>, Error> {
+pub fn perform(lab: &Lab, actions: &[Action]) -> Result<Vec<Outcome>, Error> {
     let mut inside = || {
         let outcomes = live(actions).map_err(|error| error.to_string());
-        let written = serde_json::to_vec(&outcomes).map(|json| std::io::stdout().write_all(&json));
-        u8::from(written.is_err())
+        let json = serde_json::to_vec(&outcomes).unwrap_or_default();
+        let mut stdout = std::io::stdout();
+        u8::from(stdout.write_all(&json).and_then(|()| stdout.flush()).is_err())
     };
     let timeout = TIMEOUT * (2 + u32::try_from(actions.len()).unwrap_or(100));
     let options = Options::captured(timeout, Some(&mut inside));
-    let finished = run(&Plan::new(&spec(host, rootfs))?, options)?;
+    let finished = run(&Plan::new(&spec(lab))?, options)?;
     let outcomes: Result<Vec<Outcome>, String> = serde_json::from_slice(&finished.stdout)
-        .map_err(Error::io("hear from the stand-in host"))?;
+        .unwrap_or_else(|_| {
+            let last_words = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
+            Err(format!("process 1 ended with status {}: {last_words}", finished.status))
+        });
     outcomes.map_err(|problem| Error::Usage {
         problem: format!("on the stand-in host: {problem}"),
         hint: "see `sandbox doctor`".to_owned(),
@@ -60,11 +63,11 @@ pub fn perform(host: &Host, rootfs: &Path, actions: &[Action]) -> Result<Vec<Out
 ///
 /// # Errors
 /// When the stand-in cannot be made.
-pub fn shell(host: &Host, rootfs: &Path, side: &Side) -> Result<u8, Error> {
+pub fn shell(lab: &Lab, side: &Side) -> Result<u8, Error> {
     let mut inside = || {
         let shell = || {
-            let host = begin()?;
-            let task = Task::on(side, &host, Path::new(ROOTFS), None);
+            let lab = begin()?;
+            let task = Task::on(side, &lab, None);
             let command = Command {
                 argv: vec!["/bin/sh".into()],
                 env: vec![("PS1".into(), format!("({}) \\w # ", side.name).into())],
@@ -82,18 +85,18 @@ pub fn shell(host: &Host, rootfs: &Path, side: &Side) -> Result<u8, Error> {
             |finished| finished.status,
         )
     };
-    let plan = Plan::new(&spec(host, rootfs))?;
+    let plan = Plan::new(&spec(lab))?;
     Ok(run(&plan, Options::through(Some(&mut inside)))?.status)
 }
 
 /// The stand-in host itself.
-fn spec(host: &Host, rootfs: &Path) -> Spec {
+fn spec(lab: &Lab) -> Spec {
     let needs = stages::find("stand-in").map_or(&[][..], |stage| stage.needs());
     Spec {
         stages: needs.iter().copied().chain(["stand-in"]).collect(),
-        host: host.clone(),
+        host: lab.host.clone(),
         id: crate::state::new_id(),
-        rootfs: rootfs.to_owned(),
+        rootfs: lab.rootfs.clone(),
         hostname: "stand-in".to_owned(),
         command: None,
         attack: None,
@@ -103,19 +106,19 @@ fn spec(host: &Host, rootfs: &Path) -> Spec {
 
 /// The life of process 1 of the stand-in.
 fn live(actions: &[Action]) -> Result<Vec<Outcome>, Error> {
-    let host = begin()?;
+    let lab = begin()?;
     let run = |action: &Action| {
         let (stages, forget) = (action.stages.clone(), action.forget.clone());
-        let (rootfs, command) = (Path::new(ROOTFS), Some(action.command));
-        Task { host: &host, stages, forget, attack: action.attack, rootfs, command }.run()
+        let command = Some(action.command);
+        Task { lab: &lab, stages, forget, attack: action.attack, command }.run()
     };
     actions.iter().map(run).collect()
 }
 
-fn begin() -> Result<Host, Error> {
-    let host = Host::gather();
-    let (rootfs, command) = (Path::new(ROOTFS), Some(PAYROLL));
-    let none = (Vec::new(), Vec::new());
-    Task { host: &host, stages: none.0, forget: none.1, attack: None, rootfs, command }.run()?;
-    Ok(host)
+/// What the stand-in host finds when it looks at itself, as a machine that has just been started.
+fn begin() -> Result<Lab, Error> {
+    let lab = Lab { host: Host::gather(), rootfs: ROOTFS.into(), trace: false };
+    let (stages, forget) = (Vec::new(), Vec::new());
+    Task { lab: &lab, stages, forget, attack: None, command: Some(PAYROLL) }.run()?;
+    Ok(lab)
 }

@@ -313,17 +313,19 @@ fn mount_line(
     format!("mount -t {}{options} {source} {target}", fstype.unwrap_or("none"))
 }
 
+/// As `exec 9<DIR` in a shell: whatever had the number before is closed.
 fn open_as(dir: &Path, wanted: i32) -> nix::Result<()> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+    use nix::fcntl::{OFlag, open};
     let opened = open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY, nix::sys::stat::Mode::empty())?;
     if opened.as_raw_fd() == wanted {
         let _ = opened.into_raw_fd();
         return Ok(());
     }
-    match fcntl(&opened, FcntlArg::F_DUPFD(wanted))? {
-        fd if fd == wanted => Ok(()),
-        _ => Err(Errno::EBUSY),
-    }
+    // SAFETY: it runs in the child, which uses no descriptor of this number.
+    #[expect(unsafe_code)]
+    let placed = unsafe { nix::unistd::dup3_raw(&opened, wanted, OFlag::empty()) }?;
+    let _ = placed.into_raw_fd();
+    Ok(())
 }
 
 fn execve(file: &Path, argv: &[OsString], env: &[(OsString, OsString)]) -> nix::Result<()> {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Copies the file `from` to `to`, or what is in the directory `from` into the existing directory
 /// `to`: directories, files, symlinks and hard links with their modes. Owners become the copier,
-/// devices and sockets are left out, and what lies on another filesystem is not entered.
+/// devices and sockets are left out, so is what the copier may not read, and what lies on another
+/// filesystem is not entered.
 ///
 /// # Errors
 /// The first thing that cannot be read or written.
@@ -36,15 +37,15 @@ fn copy_directory(
         } else if kind.is_dir() {
             fs::DirBuilder::new().mode(0o700).create(&target)?;
             if about.dev() == device {
-                copy_directory(&source, &target, device, copied)?;
+                readable(copy_directory(&source, &target, device, copied))?;
             }
             fs::set_permissions(&target, about.permissions())?;
         } else if kind.is_file() {
             match copied.get(&about.ino()) {
                 Some(first) => fs::hard_link(first, &target)?,
                 None => {
-                    fs::copy(&source, &target)?;
-                    if about.nlink() > 1 {
+                    readable(fs::copy(&source, &target).map(drop))?;
+                    if about.nlink() > 1 && target.exists() {
                         copied.insert(about.ino(), target);
                     }
                 }
@@ -52,6 +53,14 @@ fn copy_directory(
         }
     }
     Ok(())
+}
+
+/// What may not be read is left out.
+fn readable(copied: io::Result<()>) -> io::Result<()> {
+    match copied {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        copied => copied,
+    }
 }
 
 /// Removes a directory tree, but not when anything is mounted on it or below it: a recursive

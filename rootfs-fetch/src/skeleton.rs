@@ -15,7 +15,7 @@ const DIRS: [(&str, u32); 15] = [
     ("home", 0o755),
     ("mnt", 0o755),
     ("proc", 0o555),
-    ("root", 0o700),
+    ("root", 0o755),
     ("run", 0o755),
     ("sbin", 0o755),
     ("sys", 0o555),

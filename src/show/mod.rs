@@ -4,8 +4,11 @@
 //! again where it is not wanted: in a pipe, with NO_COLOR, on a dumb terminal.
 
 mod explain;
+mod lesson;
 mod plan;
+mod record;
 mod script;
+mod table;
 mod text;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -16,7 +19,12 @@ use crate::error::Error;
 use crate::plan::Planned;
 
 pub use explain::{stage, stage_list, stages_json};
+pub use lesson::{
+    Tally, answer, learned, lesson_end, lesson_heading, lesson_line, part_heading, prediction,
+    report, skipped, tally,
+};
 pub use plan::{event, plan, plan_json};
+pub use record::{lesson_json, lesson_markdown, part_json, part_markdown};
 pub use script::script;
 pub use text::{width, wrap};
 

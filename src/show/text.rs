@@ -51,6 +51,25 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     out
 }
 
+/// A line as it is, in pieces of at most `width` columns, parted at spaces where that can be.
+pub(crate) fn fold(line: &str, width: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    for word in line.split_inclusive(' ') {
+        let last = pieces.last().map_or(0, |piece| piece.width());
+        if last > 0 && last + word.trim_end().width() > width {
+            pieces.push(String::new());
+        }
+        for c in word.chars() {
+            let piece = pieces.last_mut().filter(|p| format!("{p}{c}").trim_end().width() <= width);
+            match piece {
+                Some(piece) => piece.push(c),
+                None => pieces.push(c.to_string()),
+            }
+        }
+    }
+    pieces.iter().map(|piece| piece.trim_end().to_owned()).collect()
+}
+
 /// `text` filled up with spaces to `width` columns.
 pub(crate) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
@@ -64,6 +83,13 @@ mod tests {
     fn wide_characters_count_twice() {
         assert_eq!(cut("进程和文件", 7), "进程和…");
         assert_eq!(pad("进程", 6), "进程  ");
+    }
+
+    #[test]
+    fn a_long_line_goes_on_below_and_a_short_one_keeps_its_columns() {
+        assert_eq!(fold("PID  CMD", 20), ["PID  CMD"]);
+        assert_eq!(fold("cat: can't open it: no", 10), ["cat: can't", "open it:", "no"]);
+        assert_eq!(fold("进程进程进", 4), ["进程", "进程", "进"]);
     }
 
     #[test]

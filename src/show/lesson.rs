@@ -1,0 +1,227 @@
+//! A lesson on the terminal.
+
+use colored::Colorize;
+
+use super::table::{Row, table};
+use super::text::{pad, width, wrap};
+use crate::examine::{Report, Skip};
+use crate::lesson::{Action, Lesson, Part, Place, Prediction};
+use crate::plan::Planned;
+
+/// How many calls with the same reason are shown before the rest is only counted.
+const ALIKE: usize = 3;
+
+/// The beginning of a lesson.
+pub fn lesson_heading(lesson: &Lesson) -> String {
+    let title = format!("Lesson {}  {}", lesson.lesson, lesson.title);
+    format!("{}\n\n{}\n", title.bold(), paragraph(&lesson.about, 2))
+}
+
+/// The beginning of a part: what the student should know before looking.
+pub fn part_heading(lesson: &Lesson, number: usize, part: &Part) -> String {
+    let place = format!("part {number} of {}", lesson.parts.len());
+    let title = format!("{}.{number}  {}", lesson.lesson, part.title);
+    let room = width().saturating_sub(place.len());
+    let rule = "─".repeat(width());
+    let head = format!("{}{}", pad(&title, room).bold(), place.dimmed());
+    format!("{}\n{head}\n\n{}\n", rule.dimmed(), paragraph(&part.explain, 2))
+}
+
+/// A question.
+pub fn prediction(predict: &Prediction) -> String {
+    let mut out = paragraph(&format!("Before you look: {}", predict.ask), 2);
+    for (i, option) in predict.options.iter().enumerate() {
+        out.push_str(&format!("    {}  {}\n", (i + 1).to_string().bold(), option.says));
+    }
+    out
+}
+
+/// Why a part cannot be done here.
+pub fn skipped(skip: &Skip) -> String {
+    let mut out = paragraph(&format!("skipped: {}", skip.reason), 2).yellow().to_string();
+    if let Some(fix) = &skip.fix {
+        out.push_str(&paragraph(&format!("what would allow it: {fix}"), 2));
+    }
+    out + "\n"
+}
+
+/// What a part did, showed and proved.
+pub fn report(part: &Part, report: &Report) -> String {
+    let names = [part.without.name.as_str(), part.with.name.as_str()];
+    let mut out = calls(&report.calls);
+    let rows: Vec<Row> = (part.probes.iter().zip(&report.probes))
+        .map(|(probe, pair)| Row {
+            prompt: "$ ",
+            command: &probe.run,
+            remarks: Vec::new(),
+            pair,
+            note: probe.note.as_deref(),
+        })
+        .collect();
+    if !rows.is_empty() {
+        out.push_str(&table(names, &rows));
+        out.push('\n');
+    }
+    for (experiment, pairs) in part.experiments.iter().zip(&report.experiments) {
+        let title = format!("{}, on a stand-in host", experiment.title);
+        out.push_str(&paragraph(&title, 2).underline().to_string());
+        let step = |(step, pair)| row(step, pair);
+        let rows: Vec<Row> = experiment.steps.iter().zip(pairs).map(step).collect();
+        out.push_str(&table(names, &rows));
+        out.push('\n');
+    }
+    for (claim, holds) in part.claims.iter().zip(&report.claims) {
+        out.push_str(&claim_line(&claim.says, *holds));
+    }
+    out + "\n"
+}
+
+fn row<'a>(step: &'a Action, pair: &'a crate::probe::Pair) -> Row<'a> {
+    let prompt = match step.place {
+        Place::Host => "host $ ",
+        Place::Sandbox => "sandbox $ ",
+    };
+    let mut remarks: Vec<String> = step.id.iter().cloned().collect();
+    if let Some(attack) = step.attack {
+        let steps = [(attack.before)(), (attack.inside)()].concat();
+        let calls: Vec<String> = steps.iter().map(|step| step.call.to_string()).collect();
+        remarks = vec![format!("{}: {}", step.name(), attack.about), calls.join("; ")];
+    }
+    Row { prompt, command: &step.run, remarks, pair, note: None }
+}
+
+fn claim_line(says: &str, holds: bool) -> String {
+    let mark = if holds { "✔".green() } else { "✘".red().bold() };
+    let says = if holds { says.to_owned() } else { format!("{says}: this does not hold here") };
+    let lines = wrap(&says, width().saturating_sub(4).max(20));
+    format!("  {mark} {}\n", lines.join("\n    "))
+}
+
+/// The calls that a part adds: each reason once, below the calls that share it.
+fn calls(calls: &[Planned]) -> String {
+    if calls.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("  {}\n", "system calls this part adds".underline());
+    for group in calls.chunk_by(|a, b| a.step.why == b.step.why) {
+        for planned in group.iter().take(ALIKE) {
+            let lines = wrap(&planned.step.call.to_string(), width().saturating_sub(8).max(20));
+            out.push_str(&format!("    {}\n", lines.join("\n        ")));
+        }
+        if group.len() > ALIKE {
+            out.push_str(&format!("    … and {} more like these\n", group.len() - ALIKE));
+        }
+        let why = group.first().map_or("", |planned| planned.step.why);
+        let lines = wrap(why, width().saturating_sub(8).max(20));
+        lines.iter().for_each(|line| out.push_str(&format!("        {}\n", line.dimmed())));
+    }
+    out + "\n"
+}
+
+/// What was right, and a word on the answer that was given, if one was.
+pub fn answer(predict: &Prediction, right: &[bool], given: Option<usize>) -> String {
+    let options = || predict.options.iter().zip(right).enumerate();
+    let mut out = String::new();
+    if let Some((option, right)) = given.and_then(|i| predict.options.get(i).zip(right.get(i))) {
+        let verdict = if *right { "right" } else { "not so" };
+        let number = given.map_or(0, |i| i + 1);
+        out.push_str(&paragraph(&format!("You said {number}: {verdict}. {}", option.because), 2));
+    }
+    let fitting: Vec<_> = options().filter(|(_, (_, right))| **right).collect();
+    if fitting.is_empty() {
+        out.push_str(&paragraph("None of the answers fits what this machine showed.", 2));
+    }
+    for (i, (option, _)) in fitting.into_iter().filter(|(i, _)| Some(*i) != given) {
+        let text = match given {
+            Some(_) => format!("It was {}, {}. {}", i + 1, option.says, option.because),
+            None => format!("Answer: {}, {}. {}", i + 1, option.says, option.because),
+        };
+        out.push_str(&paragraph(&text, 2));
+    }
+    out
+}
+
+/// What to make of a part.
+pub fn learned(part: &Part) -> String {
+    format!("{}\n", paragraph(&part.learned, 2))
+}
+
+/// How many claims held, failed, and were not tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Claims that held.
+    pub held: usize,
+    /// Claims that did not.
+    pub failed: usize,
+    /// Claims of parts that this machine cannot do.
+    pub skipped: usize,
+}
+
+impl Tally {
+    /// Counts one more part.
+    pub fn add(&mut self, part: &Part, report: &Report) {
+        if report.skipped.is_some() {
+            self.skipped += part.claims.len();
+        }
+        self.held += report.claims.iter().filter(|holds| **holds).count();
+        self.failed += report.claims.iter().filter(|holds| !**holds).count();
+    }
+}
+
+/// The end of a lesson.
+pub fn lesson_end(lesson: &Lesson) -> String {
+    let mut out = format!("{}\n", "─".repeat(width()).dimmed());
+    let mut section = |title: &str, text: &str| {
+        out.push_str(&format!("{}\n{}\n", title.bold(), paragraph(text, 2)));
+    };
+    section("Still leaks", &lesson.leaks);
+    section("What container runtimes do", &lesson.runtimes);
+    out.push_str(&format!("{}\n", "Exercises".bold()));
+    for (i, exercise) in lesson.exercises.iter().enumerate() {
+        let lines = wrap(exercise, width().saturating_sub(5).max(20));
+        out.push_str(&format!("  {}  {}\n", i + 1, lines.join("\n     ")));
+    }
+    out.push_str(&format!("\n{}\n{}", "To read".bold(), paragraph(&lesson.read.join(", "), 2)));
+    out + "\n"
+}
+
+/// The last lines: how it went, and what is still there that should not be.
+pub fn tally(tally: &Tally, left_behind: &[String]) -> String {
+    let count = |n: usize, what: &str| format!("{n} {what}");
+    let failed = count(tally.failed, "failed");
+    let failed = if tally.failed > 0 { failed.red().bold().to_string() } else { failed };
+    let mut out = format!("{}, {failed}", count(tally.held, "claims held"));
+    if tally.skipped > 0 {
+        out.push_str(&format!(", {}", count(tally.skipped, "skipped").yellow()));
+    }
+    out.push('\n');
+    for name in left_behind {
+        out.push_str(&format!("left behind: {name}; `sandbox clean` takes it away\n"));
+    }
+    out
+}
+
+/// A lesson of the list, and why it cannot be done here.
+pub fn lesson_line(lesson: &Lesson, skipped: &[(String, Skip)], error: Option<&str>) -> String {
+    let parts = lesson.parts.len();
+    let name = format!("{:>2}  {}", lesson.lesson, pad(&lesson.slug, 14));
+    let mut out = format!("{}{}  ({parts} parts)\n", name.bold(), lesson.title);
+    let mut remark = |text: &str| {
+        let lines = wrap(text, width().saturating_sub(6).max(20));
+        lines.iter().for_each(|line| out.push_str(&format!("      {}\n", line.yellow())));
+    };
+    if let Some(error) = error {
+        remark(&format!("not here: {error}"));
+    }
+    for (part, skip) in skipped {
+        remark(&format!("without part {part}: {}", skip.reason));
+    }
+    out
+}
+
+fn paragraph(text: &str, indent: usize) -> String {
+    // Longer lines than this are hard to read, on whatever terminal.
+    let room = width().min(92).saturating_sub(indent).max(20);
+    let line = |line: &String| format!("{}{line}", " ".repeat(indent)).trim_end().to_owned() + "\n";
+    wrap(text, room).iter().map(line).collect()
+}

@@ -1,0 +1,180 @@
+//! Two sides of the same commands: beside each other where there is room, else one below the
+//! other.
+
+use colored::Colorize;
+
+use super::text::{cut, fold, pad, width, wrap};
+use crate::probe::{Outcome, Pair};
+
+/// The narrowest terminal on which two sides stand beside each other, in columns.
+const SIDE_BY_SIDE: usize = 100;
+
+/// The columns for the word `changed` or `SAME`.
+const MARK: usize = 7;
+
+/// The most lines of output that a cell shows.
+const LINES: usize = 8;
+
+/// A command and what came out on both sides.
+pub(crate) struct Row<'a> {
+    /// What stands before the command, as in `$ `.
+    pub(crate) prompt: &'static str,
+    /// The command.
+    pub(crate) command: &'a str,
+    /// What there is to know before reading it, a line each.
+    pub(crate) remarks: Vec<String>,
+    /// What came out.
+    pub(crate) pair: &'a Pair,
+    /// Why.
+    pub(crate) note: Option<&'a str>,
+}
+
+/// The table. `names` are the headings of the two sides.
+pub(crate) fn table(names: [&str; 2], rows: &[Row]) -> String {
+    let width = width();
+    // A side that no row has needs no column.
+    let one_side =
+        |side: fn(&Pair) -> &Option<Outcome>| rows.iter().all(|r| side(r.pair).is_none());
+    let hidden = [one_side(|pair| &pair.without), one_side(|pair| &pair.with)];
+    if width >= SIDE_BY_SIDE && hidden == [false, false] {
+        beside(names, rows, width)
+    } else {
+        rows.iter().map(|row| stacked(names, row, width)).collect()
+    }
+}
+
+fn beside(names: [&str; 2], rows: &[Row], width: usize) -> String {
+    let widest = rows.iter().map(|row| row.prompt.len() + row.command.chars().count()).max();
+    let label = widest.unwrap_or(0).clamp(16, width * 3 / 10);
+    let side = (width - 2 - label - MARK - 6) / 2;
+    let heading = |name: &str| pad(&cut(name, side), side).underline().to_string();
+    let line = |a: &str, b: String, c: String, mark: String| {
+        let line = format!("  {a}  {b}  {c}  {mark}");
+        format!("{}\n", line.trim_end())
+    };
+    let blank = " ".repeat(label);
+    let mut out = line(&blank, heading(names[0]), heading(names[1]), String::new());
+    for row in rows {
+        out.push_str(&remarks(row, width));
+        let left = cell(row.pair.without.as_ref(), side);
+        let right = cell(row.pair.with.as_ref(), side);
+        let commands = command(row, label);
+        for i in 0..left.len().max(right.len()).max(commands.len()) {
+            let first = commands.get(i).unwrap_or(&blank);
+            let text = |lines: &[String]| pad(lines.get(i).map_or("", String::as_str), side);
+            let mark = if i == 0 { mark(row.pair) } else { String::new() };
+            out.push_str(&line(first, text(&left), text(&right), mark));
+        }
+        out.push_str(&note(row.note, width));
+    }
+    out
+}
+
+fn stacked(names: [&str; 2], row: &Row, width: usize) -> String {
+    let room = width.saturating_sub(2 + MARK + 2).max(20);
+    let mut out = remarks(row, width);
+    for (i, text) in command(row, room).iter().enumerate() {
+        let mark = if i == 0 { mark(row.pair) } else { String::new() };
+        out.push_str(&format!("{}\n", format!("  {text}  {mark}").trim_end()));
+    }
+    let sides = [(names[0], &row.pair.without), (names[1], &row.pair.with)];
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(24);
+    for (name, outcome) in sides {
+        let Some(outcome) = outcome else { continue };
+        let cell = cell(Some(outcome), width.saturating_sub(longest + 6).max(20));
+        for (i, text) in cell.iter().enumerate() {
+            let name = if i == 0 { cut(name, longest) } else { String::new() };
+            let line = format!("    {}  {text}", pad(&name, longest).dimmed());
+            out.push_str(&format!("{}\n", line.trim_end()));
+        }
+    }
+    out.push_str(&note(row.note, width));
+    out
+}
+
+/// The command with its prompt, in lines that are `width` columns wide.
+fn command(row: &Row, width: usize) -> Vec<String> {
+    let room = width - row.prompt.len();
+    let lines: Vec<String> =
+        row.command.trim_end().lines().flat_map(|line| fold(line, room)).collect();
+    let line = |(i, text): (usize, &String)| {
+        let prompt = if i == 0 { row.prompt.to_owned() } else { " ".repeat(row.prompt.len()) };
+        format!("{}{}", prompt.dimmed(), pad(text, room).bold())
+    };
+    lines.iter().enumerate().map(line).collect()
+}
+
+fn remarks(row: &Row, width: usize) -> String {
+    let lines = row.remarks.iter().flat_map(|text| wrap(text, width.saturating_sub(6).max(20)));
+    lines.map(|line| format!("  {}\n", format!("# {line}").dimmed())).collect()
+}
+
+fn note(note: Option<&str>, width: usize) -> String {
+    let lines = note.map_or(Vec::new(), |note| wrap(note, width.saturating_sub(8).max(20)));
+    lines.iter().map(|line| format!("      {}\n", line.italic().dimmed())).collect()
+}
+
+fn mark(pair: &Pair) -> String {
+    match pair.changed {
+        Some(true) => "changed".green().bold().to_string(),
+        Some(false) => "SAME".yellow().bold().to_string(),
+        None => String::new(),
+    }
+}
+
+/// What came out, in lines of at most `width` columns.
+pub(crate) fn cell(outcome: Option<&Outcome>, width: usize) -> Vec<String> {
+    let Some(outcome) = outcome else { return vec!["-".to_owned()] };
+    let text = format!("{}{}", outcome.stdout, outcome.stderr);
+    let given: Vec<&str> = text.lines().collect();
+    let words_only = given.len() > 2 && given.iter().all(|line| !line.trim().contains(' '));
+    let mut lines = if words_only {
+        wrap(&given.join(" "), width)
+    } else {
+        given.iter().flat_map(|line| fold(&printable(line), width)).collect()
+    };
+    if lines.len() > LINES {
+        let more = lines.len() - (LINES - 1);
+        lines.truncate(LINES - 1);
+        lines.push(format!("… {more} more lines"));
+    }
+    if lines.is_empty() {
+        lines.push("(prints nothing)".to_owned());
+    }
+    if outcome.status != 0 {
+        lines.push(format!("[exit status {}]", outcome.status));
+    }
+    lines.iter().map(|line| cut(line, width)).collect()
+}
+
+/// Tabs as spaces, and no control character may reach the terminal.
+fn printable(line: &str) -> String {
+    let line = line.replace('\t', "  ");
+    line.trim_end().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(stdout: &str, status: u8) -> Outcome {
+        Outcome { stdout: stdout.to_owned(), stderr: String::new(), status }
+    }
+
+    #[test]
+    fn a_list_of_names_becomes_running_text_and_other_lines_stay() {
+        assert_eq!(cell(Some(&outcome("bin\netc\nproc\n", 0)), 20), ["bin etc proc"]);
+        assert_eq!(cell(Some(&outcome("PID  CMD\n  1  sh\n", 0)), 20), ["PID  CMD", "  1  sh"]);
+    }
+
+    #[test]
+    fn silence_and_failure_are_said_in_words() {
+        assert_eq!(cell(Some(&outcome("", 0)), 20), ["(prints nothing)"]);
+        assert_eq!(cell(Some(&outcome("no\n", 3)), 20), ["no", "[exit status 3]"]);
+    }
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        assert_eq!(cell(Some(&outcome("a\x1b[31m b\n", 0)), 20), ["a\u{fffd}[31m b"]);
+    }
+}
