@@ -127,8 +127,7 @@ fn step_hint(call: &Syscall, errno: Errno) -> Option<String> {
             Errno::EPERM | Errno::EACCES | Errno::ENOSPC,
         )
         | (Syscall::Write(..), Errno::EPERM | Errno::EACCES) => {
-            "this machine does not let ordinary users make user namespaces; \
-             run with sudo, or see `sandbox doctor` for the setting"
+            return Some(crate::remedy::for_user_namespaces());
         }
         (Syscall::Unshare(CloneFlags::CLONE_NEWUSER), Errno::EINVAL) => {
             "this kernel was built without user namespaces, or the process has more than one thread"

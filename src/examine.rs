@@ -53,7 +53,11 @@ pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
     skip(stand_in::perform(lab, &[]).map(drop))
 }
 
-fn skip(tried: Result<(), Error>) -> Result<Option<Skip>, Error> {
+/// Tells what the machine or the stages refuse from what is somebody's mistake.
+///
+/// # Errors
+/// The mistake.
+pub fn skip(tried: Result<(), Error>) -> Result<Option<Skip>, Error> {
     match tried {
         Ok(()) => Ok(None),
         // An instructor's `--without` may leave a stage without what it needs: a reason like others.

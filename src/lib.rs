@@ -12,6 +12,7 @@ pub mod lesson;
 pub mod lint;
 pub mod plan;
 pub mod probe;
+pub mod remedy;
 pub mod run;
 pub mod stage;
 pub mod stages;

@@ -1,6 +1,70 @@
-//! `sandbox doctor`
+//! `sandbox doctor`: what this machine allows, found out by trying.
+
+use serde_json::{Value, json};
+
 use super::Global;
+use super::lesson::{summary, trial};
+use super::stages::{join_user, rootfs};
 use crate::error::Error;
-pub(crate) fn doctor(_: &Global) -> Result<u8, Error> {
-    Ok(0)
+use crate::examine::{Skip, skip};
+use crate::host::Host;
+use crate::probe::{Lab, Task};
+use crate::stage::StageName;
+use crate::stages::{STAGES, find};
+use crate::{lesson, show, stand_in};
+
+/// Prints `{"stages":[{"stage","works","reason","fix"}],"lessons":[…]}`, or the same for people.
+/// The exit code is 0 when every lesson can be done, else 1.
+pub(crate) fn doctor(global: &Global) -> Result<u8, Error> {
+    let json = global.json()?;
+    if global.dry_run {
+        show::note("each stage would be tried in a child that ends at once");
+        return Ok(0);
+    }
+    let lab = Lab { host: Host::gather(), rootfs: rootfs(None)?, trace: global.trace };
+    let mut stages = Vec::new();
+    for stage in STAGES {
+        stages.push((stage.name(), attempt(stage.name(), &lab)?));
+    }
+    let mut lessons = Vec::new();
+    for lesson in lesson::all(None)? {
+        let skipped = trial(&lesson, &lab)?;
+        lessons.push((lesson, skipped));
+    }
+    if json {
+        let stages: Vec<Value> = stages.iter().map(stage_json).collect();
+        let lessons: Vec<Value> =
+            lessons.iter().map(|(lesson, skipped)| summary(lesson, skipped, None)).collect();
+        anstream::println!("{:#}", json!({ "stages": stages, "lessons": lessons }));
+    } else {
+        anstream::print!("{}", show::doctor(&lab, &stages, &lessons));
+    }
+    Ok(u8::from(lessons.iter().any(|(_, skipped)| !skipped.is_empty())))
+}
+
+fn stage_json((stage, skip): &(StageName, Option<Skip>)) -> Value {
+    let reason = skip.as_ref().map(|skip| &skip.reason);
+    let fix = skip.as_ref().and_then(|skip| skip.fix.as_ref());
+    json!({ "stage": stage, "works": skip.is_none(), "reason": reason, "fix": fix })
+}
+
+/// Tries a stage, with those that it needs, in a child that ends at once.
+fn attempt(stage: StageName, lab: &Lab) -> Result<Option<Skip>, Error> {
+    if stage == "stand-in" {
+        return skip(stand_in::perform(lab, &[]).map(drop));
+    }
+    let mut stages = Vec::new();
+    add_with_needs(stage, &mut stages);
+    join_user(&mut stages, &lab.host);
+    let task = Task { lab, stages, forget: Vec::new(), attack: None, command: None };
+    skip(task.run().map(drop))
+}
+
+fn add_with_needs(stage: StageName, stages: &mut Vec<StageName>) {
+    if !stages.contains(&stage) {
+        stages.push(stage);
+        find(stage).iter().flat_map(|stage| stage.needs()).for_each(|need| {
+            add_with_needs(need, stages);
+        });
+    }
 }

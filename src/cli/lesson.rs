@@ -304,7 +304,7 @@ fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Result<u8, Er
 }
 
 /// The parts of a lesson that this machine cannot do.
-fn trial(lesson: &Lesson, lab: &Lab) -> Result<Vec<(String, Skip)>, Error> {
+pub(super) fn trial(lesson: &Lesson, lab: &Lab) -> Result<Vec<(String, Skip)>, Error> {
     let mut lesson = lesson.clone();
     join_user(&mut lesson, &lab.host);
     let mut skipped = Vec::new();
@@ -316,7 +316,8 @@ fn trial(lesson: &Lesson, lab: &Lab) -> Result<Vec<(String, Skip)>, Error> {
     Ok(skipped)
 }
 
-fn summary(lesson: &Lesson, skipped: &[(String, Skip)], error: Option<String>) -> Value {
+/// A lesson in the JSON list of lessons.
+pub(super) fn summary(lesson: &Lesson, skipped: &[(String, Skip)], error: Option<String>) -> Value {
     let reason = error.or_else(|| {
         let reasons: Vec<String> =
             skipped.iter().map(|(part, skip)| format!("{part}: {}", skip.reason)).collect();

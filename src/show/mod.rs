@@ -3,6 +3,7 @@
 //! `colored` always colours, and `anstream`, through which all is printed, takes the colour out
 //! again where it is not wanted: in a pipe, with NO_COLOR, on a dumb terminal.
 
+mod doctor;
 mod explain;
 mod lesson;
 mod plan;
@@ -18,6 +19,7 @@ use colored::Colorize;
 use crate::error::Error;
 use crate::plan::Planned;
 
+pub use doctor::doctor;
 pub use explain::{stage, stage_list, stages_json};
 pub use lesson::{
     Tally, answer, learned, lesson_end, lesson_heading, lesson_line, part_heading, prediction,
