@@ -20,7 +20,9 @@ pub mod stand_in;
 pub mod state;
 pub mod syscall;
 
+mod child;
 mod command;
+mod kernel;
 mod netlink;
 mod quote;
 mod signals;

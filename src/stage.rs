@@ -26,6 +26,8 @@ pub struct Step {
     pub undo: Option<Undo>,
     /// Whether `--forget` may leave it out, to show what it is for.
     pub forgettable: bool,
+    /// Whether the parent makes it, for a child that is there already and waits meanwhile.
+    pub by_parent: bool,
 }
 
 /// What can be undone, as the journal keeps it.
@@ -39,7 +41,7 @@ pub enum Undo {
 impl Syscall {
     /// Makes a step of a call by saying why it is made.
     pub fn because(self, why: &'static str) -> Step {
-        Step { call: self, why, undo: None, forgettable: false }
+        Step { call: self, why, undo: None, forgettable: false, by_parent: false }
     }
 }
 
@@ -53,6 +55,13 @@ impl Step {
     /// sandbox itself.
     pub fn forgettable(self) -> Step {
         Step { forgettable: true, ..self }
+    }
+}
+
+impl Step {
+    /// Lets the parent make the call, for the child.
+    pub fn by_parent(self) -> Step {
+        Step { by_parent: true, ..self }
     }
 }
 

@@ -11,12 +11,26 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::stage::Undo;
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
+const LABEL: &str = "label.json";
+
+/// What a running sandbox says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Label {
+    /// Its stages.
+    pub stages: Vec<String>,
+    /// Its command.
+    pub command: Vec<String>,
+    /// The process of its command, as the host counts; 0 before it runs.
+    pub pid: i32,
+}
 
 /// The state of one living sandbox.
 pub struct State {
@@ -66,6 +80,17 @@ impl State {
         Ok(())
     }
 
+    /// Writes down what `sandbox ps` shows.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn label(&self, label: &Label, pid: Pid) -> Result<(), Error> {
+        let label = Label { pid: pid.as_raw(), ..label.clone() };
+        let json = serde_json::to_vec(&label).map_err(Error::io("describe the sandbox"))?;
+        let written = open(&self.dir.join(LABEL)).and_then(|mut file| file.write_all(&json));
+        written.map_err(Error::io("describe the sandbox in its state directory"))
+    }
+
     /// Takes everything away again, the newest first, and the state itself.
     ///
     /// # Errors
@@ -81,6 +106,21 @@ pub fn new_id() -> String {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(std::process::id());
     format!("{:08x}", random & 0xffff_ffff)
+}
+
+/// The sandboxes under `base` that run, by name.
+///
+/// # Errors
+/// When `base` cannot be read.
+pub fn living(base: &Path) -> Result<Vec<(String, Label)>, Error> {
+    let mut found = Vec::new();
+    for dir in directories(base)?.iter().filter(|dir| is_alive(dir)) {
+        let label = fs::read(dir.join(LABEL)).ok();
+        let label = label.and_then(|bytes| serde_json::from_slice::<Label>(&bytes).ok());
+        found.extend(label.map(|label| (name_of(dir), label)));
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
 }
 
 /// Takes away what the sandboxes under `base` left whose processes are dead. Returns their names.
@@ -111,21 +151,27 @@ fn each_dead(base: &Path, act: &dyn Fn(&Path) -> Result<(), Error>) -> Result<Ou
     }
     let _guard = lock_base(base)?;
     let (mut names, mut failure) = (Vec::new(), None);
-    let doing = format!("read `{}`", base.display());
-    for entry in fs::read_dir(base).map_err(Error::io(doing.clone()))? {
-        let dir = entry.map_err(Error::io(doing.clone()))?.path();
-        if !dir.is_dir() || is_alive(&dir) {
-            continue;
-        }
-        match act(&dir) {
-            Ok(()) => {
-                names.push(dir.file_name().unwrap_or_default().to_string_lossy().into_owned())
-            }
+    for dir in directories(base)?.iter().filter(|dir| !is_alive(dir)) {
+        match act(dir) {
+            Ok(()) => names.push(name_of(dir)),
             Err(error) => failure = failure.or(Some(error)),
         }
     }
     names.sort();
     Ok((names, failure))
+}
+
+fn directories(base: &Path) -> Result<Vec<PathBuf>, Error> {
+    let doing = format!("read `{}`", base.display());
+    let entries = match fs::read_dir(base) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::io(doing))?,
+    };
+    Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+}
+
+fn name_of(dir: &Path) -> String {
+    dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn is_alive(dir: &Path) -> bool {

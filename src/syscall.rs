@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
 
+use crate::kernel;
 use crate::quote::{c_string, flags, sh_word, sh_words};
 
 /// One request to the kernel. The variants are named after the calls; a few that need two calls
@@ -39,7 +40,13 @@ pub enum Syscall {
     Setresuid(u32),
     /// prctl(2): let /proc/self belong to this process again after a change of user.
     SetDumpable,
+    /// newuidmap(1) or newgidmap(1): (first id inside, first id outside, how many).
+    MapIds(&'static str, Vec<(u32, u32, u32)>),
     Setrlimit(Resource, u64),
+    /// setns(2) through a descriptor of a process.
+    Setns(i32, CloneFlags),
+    /// pidfd_open(2), kept as this descriptor.
+    PidfdOpen(i32, i32),
     /// unshare(2), one namespace at a time.
     Unshare(CloneFlags),
     Sethostname(String),
@@ -103,6 +110,11 @@ impl fmt::Display for Syscall {
             Self::Setresgid(id) => write!(f, "setresgid({id}, {id}, {id})"),
             Self::Setresuid(id) => write!(f, "setresuid({id}, {id}, {id})"),
             Self::SetDumpable => write!(f, "prctl(PR_SET_DUMPABLE, SUID_DUMP_USER)"),
+            Self::MapIds(program, ranges) => write!(f, "{program}({})", ranges_text(ranges)),
+            Self::Setns(fd, namespace) => {
+                write!(f, "setns({fd}, {})", flags(namespace.iter_names().map(|(name, _)| name)))
+            }
+            Self::PidfdOpen(pid, fd) => write!(f, "pidfd_open({pid}, 0) = {fd}"),
             Self::Setrlimit(resource, n) => {
                 write!(f, "setrlimit({resource:?}, {{rlim_cur={n}, rlim_max={n}}})")
             }
@@ -179,6 +191,8 @@ impl Syscall {
                 starts(&format!("setpriv --reuid {id} --regid {id} --clear-groups"))
             }
             Self::SetDumpable => Shell::Nothing("execve(2) does it"),
+            Self::MapIds(..) => Shell::Nothing("unshare --map-auto did it"),
+            Self::Setns(..) | Self::PidfdOpen(..) => Shell::Nothing("nsenter(1) does it"),
             Self::Setrlimit(resource, n) => {
                 let name = format!("{resource:?}").trim_start_matches("RLIMIT_").to_lowercase();
                 starts(&format!("prlimit --{name}={n}:{n}"))
@@ -227,6 +241,17 @@ impl Syscall {
         }
     }
 
+    /// Makes the call on behalf of `child`.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn perform_for(&self, child: nix::unistd::Pid) -> nix::Result<()> {
+        match self {
+            Self::MapIds(map, ranges) => kernel::map_ids(map, child, &ranges_text(ranges)),
+            call => call.perform(),
+        }
+    }
+
     /// Makes the call in this process.
     ///
     /// # Errors
@@ -248,6 +273,13 @@ impl Syscall {
                 nix::unistd::setresuid(uid, uid, uid)
             }
             Self::SetDumpable => nix::sys::prctl::set_dumpable(true),
+            Self::MapIds(..) => Err(Errno::ENOSYS), // the parent's to make
+            // SAFETY: the number is borrowed for this one call; a closed one is the kernel's EBADF.
+            #[expect(unsafe_code)]
+            Self::Setns(fd, namespace) => {
+                nix::sched::setns(unsafe { BorrowedFd::borrow_raw(*fd) }, *namespace)
+            }
+            Self::PidfdOpen(pid, fd) => kernel::pidfd_open(*pid, *fd),
             Self::Setrlimit(resource, n) => nix::sys::resource::setrlimit(*resource, *n, *n),
             Self::Unshare(namespace) => nix::sched::unshare(*namespace),
             Self::Sethostname(name) => nix::unistd::sethostname(name),
@@ -263,7 +295,7 @@ impl Syscall {
             Self::PivotRoot { new_root, put_old } => nix::unistd::pivot_root(new_root, put_old),
             Self::Chroot(dir) => nix::unistd::chroot(dir),
             Self::Chdir(dir) => nix::unistd::chdir(dir),
-            Self::OpenAs(dir, fd) => open_as(dir, *fd),
+            Self::OpenAs(dir, fd) => kernel::open_as(dir, *fd),
             // SAFETY: the number is borrowed for this one call; a closed one is the kernel's EBADF.
             #[expect(unsafe_code)]
             Self::Fchdir(fd) => nix::unistd::fchdir(unsafe { BorrowedFd::borrow_raw(*fd) }),
@@ -285,7 +317,7 @@ impl Syscall {
             Self::Symlink(to, at) => errno(symlink(to, at)),
             Self::Copy(from, to) => errno(crate::tree::copy(from, to)),
             Self::Rmdir(dir) => errno(fs::remove_dir(dir)),
-            Self::Execve { file, argv, env } => execve(file, argv, env),
+            Self::Execve { file, argv, env } => kernel::execve(file, argv, env),
         }
     }
 }
@@ -313,31 +345,9 @@ fn mount_line(
     format!("mount -t {}{options} {source} {target}", fstype.unwrap_or("none"))
 }
 
-/// As `exec 9<DIR` in a shell: whatever had the number before is closed.
-fn open_as(dir: &Path, wanted: i32) -> nix::Result<()> {
-    use nix::fcntl::{OFlag, open};
-    let opened = open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY, nix::sys::stat::Mode::empty())?;
-    if opened.as_raw_fd() == wanted {
-        let _ = opened.into_raw_fd();
-        return Ok(());
-    }
-    // SAFETY: it runs in the child, which uses no descriptor of this number.
-    #[expect(unsafe_code)]
-    let placed = unsafe { nix::unistd::dup3_raw(&opened, wanted, OFlag::empty()) }?;
-    let _ = placed.into_raw_fd();
-    Ok(())
-}
-
-fn execve(file: &Path, argv: &[OsString], env: &[(OsString, OsString)]) -> nix::Result<()> {
-    use std::ffi::CString;
-    use std::os::unix::ffi::OsStrExt;
-    let c = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
-    let file = c(file.as_os_str().as_bytes())?;
-    let argv = argv.iter().map(|word| c(word.as_bytes())).collect::<nix::Result<Vec<_>>>()?;
-    let env =
-        env.iter().map(|(name, value)| c(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
-    let env = env.collect::<nix::Result<Vec<_>>>()?;
-    nix::unistd::execve(&file, &argv, &env).map(drop)
+fn ranges_text(ranges: &[(u32, u32, u32)]) -> String {
+    let all: Vec<String> = ranges.iter().map(|(i, o, n)| format!("{i} {o} {n}")).collect();
+    all.join(" ")
 }
 
 fn errno(result: io::Result<()>) -> nix::Result<()> {
