@@ -4,18 +4,21 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::stage::{Command, Spec};
+use crate::stage::Command;
 
 /// Where programs are looked for inside a rootfs.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The file to execute and the environment to give it.
 ///
-/// In another root the environment is a fresh one; on the host it is the caller's; the
+/// In another `root` the environment is a fresh one; on the host it is the caller's; the
 /// variables of `command` on top. For a name that is found nowhere, a file that is not there
 /// stands in, so that execve(2) says so.
-pub(crate) fn resolve(spec: &Spec, command: &Command) -> (PathBuf, Vec<(OsString, OsString)>) {
-    let mut variables: Vec<(OsString, OsString)> = if spec.changes_root() || command.fresh_env {
+pub(crate) fn resolve(
+    root: Option<&Path>,
+    command: &Command,
+) -> (PathBuf, Vec<(OsString, OsString)>) {
+    let mut variables: Vec<(OsString, OsString)> = if root.is_some() || command.fresh_env {
         let mut fresh: Vec<(OsString, OsString)> =
             [("PATH", PATH), ("HOME", "/root")].map(|(k, v)| (k.into(), v.into())).into();
         fresh.extend(env::var_os("TERM").map(|term| ("TERM".into(), term)));
@@ -30,18 +33,16 @@ pub(crate) fn resolve(spec: &Spec, command: &Command) -> (PathBuf, Vec<(OsString
     let path = variables.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     let path = path.unwrap_or_else(|| OsString::from(PATH));
     let name = command.argv.first().cloned().unwrap_or_default();
-    (find(spec, &name, &path), variables)
+    (find(root, &name, &path), variables)
 }
 
-fn find(spec: &Spec, name: &OsStr, path: &OsStr) -> PathBuf {
+fn find(root: Option<&Path>, name: &OsStr, path: &OsStr) -> PathBuf {
     if name.as_encoded_bytes().contains(&b'/') {
         return PathBuf::from(name);
     }
     let there = |file: &PathBuf| {
-        if !spec.changes_root() {
-            return is_executable(file);
-        }
-        rootfs_fetch::resolve_in(&spec.rootfs, file).is_ok_and(|file| is_executable(&file))
+        let Some(root) = root else { return is_executable(file) };
+        rootfs_fetch::resolve_in(root, file).is_ok_and(|file| is_executable(&file))
     };
     let found = env::split_paths(path).map(|dir| dir.join(name)).find(there);
     found.unwrap_or_else(|| Path::new("/bin").join(name))

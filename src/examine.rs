@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use regex_lite::Regex;
 
 use crate::error::Error;
-use crate::lesson::{Condition, Experiment, Part, Place, Side, WhichSide};
+use crate::lesson::{Condition, Experiment, Part, Side, WhichSide};
 use crate::plan::{Plan, Planned};
 use crate::probe::{Lab, Outcome, Pair, Task};
-use crate::stage::StageName;
 use crate::stand_in::{self, Action};
 
 /// What came out of a part.
@@ -111,28 +110,17 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
         if experiment.only.is_some_and(|only| only != which) {
             return Ok(vec![None; experiment.steps.len()]);
         }
-        let inside = |place| if place == Place::Sandbox { inner_stages(side) } else { Vec::new() };
-        let actions: Vec<Action> = experiment
-            .steps
-            .iter()
-            .map(|step| Action {
-                stages: inside(step.place),
-                forget: if step.place == Place::Sandbox { side.forget.clone() } else { Vec::new() },
-                attack: step.attack,
-                command: &step.run,
-            })
-            .collect();
+        // On the stand-in host everybody is root of its user namespace: the stage that joins for
+        // an ordinary user is not needed there.
+        let mut side = side.clone();
+        side.stages.retain(|stage| !(side.user_joined && *stage == "user"));
+        let action = |action| Action { action, side: side.clone() };
+        let actions: Vec<Action> = experiment.steps.iter().map(action).collect();
         Ok(stand_in::perform(lab, &actions)?.into_iter().map(Some).collect())
     };
     let without = on(&part.without, WhichSide::Without)?;
     let with = on(&part.with, WhichSide::With)?;
     Ok(without.into_iter().zip(with).map(|(left, right)| Pair::new(left, right, None)).collect())
-}
-
-/// On the stand-in host everybody is root of its user namespace: the stage that joins for an
-/// ordinary user is not needed there.
-fn inner_stages(side: &Side) -> Vec<StageName> {
-    side.stages.iter().copied().filter(|stage| *stage != "user").collect()
 }
 
 fn calls(part: &Part, lab: &Lab) -> Result<Vec<Planned>, Error> {

@@ -29,11 +29,33 @@ pub struct Host {
     /// The capabilities that the guard takes away: those that reach past every namespace. Empty
     /// for anybody but the machine's own root.
     pub guard: Vec<Capability>,
+    /// The ids that are set aside for this user to map, where the programs to map them are.
+    pub subids: Option<SubIds>,
+    /// What of /proc container runtimes hide and is there on this machine, and whether it is a
+    /// directory.
+    pub hidden: Vec<(PathBuf, bool)>,
+    /// What of /proc container runtimes make read-only and is there on this machine.
+    pub read_only: Vec<PathBuf>,
     /// Where sandboxes keep their state: one directory each.
     pub state_base: PathBuf,
     /// A program of this machine that needs shared libraries.
     pub dynamic_program: Option<PathBuf>,
 }
+
+/// The subordinate ids of a user, as (first, how many); see subuid(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubIds {
+    /// Of users.
+    pub uid: (u32, u32),
+    /// Of groups.
+    pub gid: (u32, u32),
+}
+
+/// What tells about the machine, its keys and its memory.
+const HIDDEN: &[&str] = &["acpi", "asound", "kcore", "keys", "latency_stats", "scsi", "timer_list"];
+
+/// What changes the machine when it is written to.
+const READ_ONLY: &[&str] = &["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 impl Host {
     /// Looks at this machine.
@@ -49,6 +71,9 @@ impl Host {
             gid: nix::unistd::getegid().as_raw(),
             privileged: has(Capability::CAP_SYS_ADMIN) && has(Capability::CAP_SYS_CHROOT),
             guard: BEYOND_NAMESPACES.iter().filter(bounded).copied().collect(),
+            subids: subids(uid),
+            hidden: there(HIDDEN).into_iter().map(|path| (path.clone(), path.is_dir())).collect(),
+            read_only: there(READ_ONLY),
             state_base: state_base(uid),
             dynamic_program: dynamic_program(),
         }
@@ -64,6 +89,30 @@ fn state_base(uid: u32) -> PathBuf {
         Some(dir) if dir.is_absolute() && is_writable(&dir) => dir.join("sandbox"),
         _ => PathBuf::from(format!("/tmp/sandbox-{uid}")),
     }
+}
+
+fn there(names: &[&str]) -> Vec<PathBuf> {
+    let files = names.iter().map(|name| PathBuf::from("/proc").join(name));
+    files.filter(|file| file.exists()).collect()
+}
+
+fn subids(uid: u32) -> Option<SubIds> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let installed = |program: &str| env::split_paths(&path).any(|dir| dir.join(program).exists());
+    if !installed("newuidmap") || !installed("newgidmap") {
+        return None;
+    }
+    let name = nix::unistd::User::from_uid(uid.into()).ok()??.name;
+    let range = |file: &str| {
+        let text = fs::read_to_string(file).ok()?;
+        let mine = |line: &&str| {
+            let owner = line.split(':').next().unwrap_or_default();
+            owner == name || owner == uid.to_string()
+        };
+        let mut fields = text.lines().find(mine)?.split(':').skip(1);
+        Some((fields.next()?.parse().ok()?, fields.next()?.trim().parse().ok()?))
+    };
+    Some(SubIds { uid: range("/etc/subuid")?, gid: range("/etc/subgid")? })
 }
 
 fn is_writable(dir: &Path) -> bool {

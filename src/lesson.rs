@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::attacks::{self, ATTACKS, Attack};
 use crate::error::Error;
-use crate::stage::StageName;
+use crate::stage::{Settings, StageName};
 use crate::stages::{STAGES, find};
 
 /// The lessons that are part of the program: file name and text.
@@ -89,7 +89,7 @@ pub struct Part {
 }
 
 /// One of the two ways that a part compares.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Side {
     /// The heading of its column.
@@ -97,9 +97,15 @@ pub struct Side {
     /// Its stages.
     #[serde(deserialize_with = "stage_names")]
     pub stages: Vec<StageName>,
+    /// What the stages are told.
+    #[serde(default)]
+    pub settings: Settings,
     /// System calls to leave out.
     #[serde(default)]
     pub forget: Vec<String>,
+    /// Whether `user` is not the lesson's choice, but joined for its privilege.
+    #[serde(skip)]
+    pub user_joined: bool,
 }
 
 /// A question, whose right answer is found by looking.
@@ -170,6 +176,10 @@ pub struct Action {
     /// What the process tries before it starts the command.
     #[serde(default, deserialize_with = "attack")]
     pub attack: Option<&'static Attack>,
+    /// Whether it goes on in the background, until the experiment ends. For later commands on the
+    /// stand-in host, `$SANDBOX_PID` is its process there.
+    #[serde(default)]
+    pub stays: bool,
     /// The command, for a shell.
     pub run: String,
 }
@@ -189,6 +199,8 @@ pub enum Place {
     Host,
     /// In a sandbox on the stand-in host, with the stages of the side.
     Sandbox,
+    /// In the sandbox that `stays`, which it joins with setns(2).
+    Joined,
 }
 
 /// A sentence that is checked.

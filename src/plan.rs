@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::stage::{Spec, Stage, Step};
+use crate::host::Host;
+use crate::stage::{Propagation, Spec, Stage, Step};
 use crate::stages::STAGES;
 use crate::syscall::Syscall;
 
@@ -51,7 +52,7 @@ impl Plan {
             ],
         );
         if !spec.has("user") {
-            plan.add("guard", guard(spec));
+            plan.add("guard", guard(&spec.host));
         }
         if let Some(attack) = spec.attack {
             plan.add("attack", (attack.before)());
@@ -61,6 +62,9 @@ impl Plan {
         }
         if let Some(attack) = spec.attack {
             plan.add("attack", (attack.inside)());
+        }
+        if spec.settings.init {
+            plan.add("init", init(spec)?);
         }
         plan.add("command", command(spec));
         plan.forget(&spec.forget)?;
@@ -101,6 +105,14 @@ impl Plan {
 }
 
 fn check(stages: &[&dyn Stage], spec: &Spec) -> Result<(), Error> {
+    let reaches_machine = !spec.has("user") && !spec.host.guard.is_empty();
+    if spec.settings.propagation == Propagation::Shared && reaches_machine {
+        return Err(Error::Usage {
+            problem: "with shared propagation, what is mounted here would appear on this machine"
+                .to_owned(),
+            hint: "add `--with user`: then the machine only tells and does not listen".to_owned(),
+        });
+    }
     for stage in stages {
         if let Some(other) = stage.conflicts().iter().find(|name| spec.has(name)) {
             return Err(Error::Conflict { stage: stage.name(), other });
@@ -115,11 +127,22 @@ fn check(stages: &[&dyn Stage], spec: &Spec) -> Result<(), Error> {
 }
 
 /// As the machine's root, give up what no namespace would hold.
-fn guard(spec: &Spec) -> Vec<Step> {
+pub(crate) fn guard(host: &Host) -> Vec<Step> {
     let drop = |cap: &caps::Capability| {
         Syscall::DropCapability(*cap).because("root in a sandbox must not reach the machine itself")
     };
-    spec.host.guard.iter().map(drop).collect()
+    host.guard.iter().map(drop).collect()
+}
+
+/// Process 1 stays behind. It comes last: after the root switch nobody in here has the old root.
+fn init(spec: &Spec) -> Result<Vec<Step>, Error> {
+    if !spec.has("pid") {
+        return Err(Error::NeedsStages { stage: "init", missing: vec!["pid"] });
+    }
+    Ok(vec![
+        Syscall::Fork.because("the command is process 2; process 1 waits for all who end"),
+        Syscall::DieWithParent.because("a child does not inherit it"),
+    ])
 }
 
 fn command(spec: &Spec) -> Vec<Step> {
@@ -129,7 +152,8 @@ fn command(spec: &Spec) -> Vec<Step> {
         steps
             .push(Syscall::Chdir(dir.clone()).because("start in the directory that was asked for"));
     }
-    let (file, env) = crate::command::resolve(spec, command);
+    let (file, env) =
+        crate::command::resolve(spec.changes_root().then_some(spec.rootfs.as_path()), command);
     steps.push(
         Syscall::Execve { file, argv: command.argv.clone(), env }.because("become the command"),
     );
@@ -139,8 +163,7 @@ fn command(spec: &Spec) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Host;
-    use crate::stage::Command;
+    use crate::stage::{Command, Settings};
     use nix::mount::MsFlags;
 
     fn spec(stages: Vec<&'static str>, uid: u32) -> Spec {
@@ -149,7 +172,7 @@ mod tests {
             host: Host { uid, state_base: "/run/sandbox".into(), ..Host::default() },
             id: "test".to_owned(),
             rootfs: "/rootfs".into(),
-            hostname: "sandbox".to_owned(),
+            settings: Settings::default(),
             command: Some(Command { argv: vec!["/bin/true".into()], ..Command::default() }),
             attack: None,
             forget: Vec::new(),

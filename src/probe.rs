@@ -4,16 +4,49 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::unistd::Pid;
 use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::attacks::Attack;
 use crate::error::{Error, errno_words};
 use crate::host::Host;
+use crate::join;
 use crate::lesson::{Condition, Expect, Side};
 use crate::plan::Plan;
-use crate::run::{Event, Options, run};
-use crate::stage::{Command, Spec, StageName};
+use crate::run::{Event, Finished, Options, Running, run, start};
+use crate::stage::{Command, Spec};
+
+/// A probe that is always there, for `compare` and `matrix`.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltIn<'a> {
+    /// What it asks about, in a word.
+    pub name: &'a str,
+    /// How.
+    pub command: &'a str,
+}
+
+/// The built-in probes. Each prints the same twice on a machine where nothing happens.
+pub const BUILT_IN: &[BuiltIn] = &[
+    BuiltIn { name: "files", command: "ls /" },
+    BuiltIn {
+        name: "mounts",
+        command: "[ $(readlink /proc/self/ns/mnt) = $HOST_MNT ] && echo host || echo own",
+    },
+    BuiltIn { name: "hostname", command: "hostname" },
+    BuiltIn { name: "processes", command: "ps -o pid,comm | head -n 3" },
+    BuiltIn { name: "network", command: "ip -o link | cut -d: -f2" },
+    BuiltIn {
+        name: "ipc",
+        command: "[ $(readlink /proc/self/ns/ipc) = $HOST_IPC ] && echo host || echo own",
+    },
+    BuiltIn { name: "users", command: "id -u; tr -s ' ' < /proc/self/uid_map" },
+    BuiltIn {
+        name: "cgroup",
+        command: "[ $(readlink /proc/self/ns/cgroup) = $HOST_CGROUP ] && echo host || echo own",
+    },
+    BuiltIn { name: "uptime", command: "tr -s ' ' < /proc/self/timens_offsets" },
+];
 
 /// How long a probe or an action may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,51 +130,56 @@ pub struct Lab {
 pub struct Task<'a> {
     /// What it shares with the others.
     pub lab: &'a Lab,
-    /// The stages around it.
-    pub stages: Vec<StageName>,
-    /// Calls to leave out.
-    pub forget: Vec<String>,
+    /// The stages around it, and what they are told.
+    pub side: &'a Side,
     /// What the process tries first.
     pub attack: Option<&'static Attack>,
     /// The command, for the shell of the rootfs; nothing to see only whether the stages work.
     pub command: Option<&'a str>,
+    /// Variables for it.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 impl<'a> Task<'a> {
     /// A command on one side of a part.
-    pub fn on(side: &Side, lab: &'a Lab, command: Option<&'a str>) -> Task<'a> {
-        let (stages, forget) = (side.stages.clone(), side.forget.clone());
-        Task { lab, stages, forget, attack: None, command }
+    pub fn on(side: &'a Side, lab: &'a Lab, command: Option<&'a str>) -> Task<'a> {
+        Task { lab, side, attack: None, command, env: Vec::new() }
     }
 
     /// What is asked of the stages.
     pub fn spec(&self) -> Spec {
-        let command = self.command.map(|command| Command {
-            argv: ["sh", "-c", command].map(OsString::from).into(),
-            env: vec![
-                ("PATH".into(), self.path()),
-                ("ROOTFS".into(), self.lab.rootfs.as_os_str().to_owned()),
-                ("COLUMNS".into(), "80".into()),
-            ],
-            fresh_env: true,
-            workdir: None,
-        });
         Spec {
-            stages: self.stages.clone(),
+            stages: self.side.stages.clone(),
             host: self.lab.host.clone(),
             id: crate::state::new_id(),
             rootfs: self.lab.rootfs.clone(),
-            hostname: "sandbox".to_owned(),
-            command,
+            settings: self.side.settings.clone(),
+            command: self.command.map(|command| self.shell(command)),
             attack: self.attack,
-            forget: self.forget.clone(),
+            forget: self.side.forget.clone(),
         }
+    }
+
+    fn shell(&self, command: &str) -> Command {
+        let mut env = vec![
+            ("PATH".into(), self.path()),
+            ("ROOTFS".into(), self.lab.rootfs.as_os_str().to_owned()),
+            ("COLUMNS".into(), "80".into()),
+        ];
+        env.extend(host_namespaces());
+        env.extend(self.env.iter().cloned());
+        let argv = ["sh", "-c", command].map(OsString::from).into();
+        Command { argv, env, fresh_env: true, workdir: None }
     }
 
     /// The same programs on both sides: without another root, the rootfs's come first.
     fn path(&self) -> OsString {
         let inside = crate::command::PATH;
-        if self.stages.contains(&"chroot") || self.stages.contains(&"pivot-root") {
+        let stages = &self.side.stages;
+        let changes_root = stages.contains(&"chroot") || stages.contains(&"pivot-root");
+        // Root that becomes an ordinary user may not be able to walk to its own rootfs.
+        let leaves_root = self.lab.host.uid == 0 && stages.contains(&"user");
+        if changes_root || leaves_root {
             return inside.into();
         }
         let dirs = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|dir| self.lab.rootfs.join(dir));
@@ -155,29 +193,61 @@ impl<'a> Task<'a> {
     /// A stage's step that the kernel refused. A refused step of the attack is an outcome.
     pub fn run(&self) -> Result<Outcome, Error> {
         let plan = Plan::new(&self.spec())?;
+        let mut watch = |event: Event| crate::show::event(&event);
         let mut nothing = || 0;
         let inside: Option<&mut dyn FnMut() -> u8> =
             if self.command.is_none() { Some(&mut nothing) } else { None };
         let mut options = Options::captured(TIMEOUT, inside);
-        let mut watch = |event: Event| crate::show::event(&event);
         if self.lab.trace {
             options.watch = Some(&mut watch);
         }
-        match run(&plan, options) {
-            Ok(finished) => {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                let mut stderr = text(&finished.stderr);
-                if finished.timed_out {
-                    stderr.push_str(&format!("killed after {} s\n", TIMEOUT.as_secs()));
-                }
-                Ok(Outcome { stdout: text(&finished.stdout), stderr, status: finished.status })
+        outcome(run(&plan, options))
+    }
+
+    /// Starts it, and leaves it in the background.
+    ///
+    /// # Errors
+    /// A stage's step that the kernel refused.
+    pub fn start(&self) -> Result<Running, Error> {
+        let options = Options { timeout: None, ..Options::captured(TIMEOUT, None) };
+        start(&Plan::new(&self.spec())?, options)
+    }
+
+    /// Runs it inside of a sandbox that runs already.
+    ///
+    /// # Errors
+    /// A namespace that the kernel would not let us join.
+    pub fn run_joined(&self, pid: Pid) -> Result<Outcome, Error> {
+        let command = self.shell(self.command.unwrap_or("true"));
+        let plan = join::plan(pid.as_raw(), &command, &self.lab.host)?;
+        outcome(run(&plan, Options::captured(TIMEOUT, None)))
+    }
+}
+
+/// The runner's own namespaces, as `HOST_UTS=uts:[4026531838]`: to tell whether a process is in
+/// them, no number has to be known.
+fn host_namespaces() -> impl Iterator<Item = (OsString, OsString)> {
+    join::NAMESPACES.iter().filter_map(|(name, _)| {
+        let link = std::fs::read_link(format!("/proc/self/ns/{name}")).ok()?;
+        Some((format!("HOST_{}", name.to_uppercase()).into(), link.into_os_string()))
+    })
+}
+
+fn outcome(finished: Result<Finished, Error>) -> Result<Outcome, Error> {
+    match finished {
+        Ok(finished) => {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let mut stderr = text(&finished.stderr);
+            if finished.timed_out {
+                stderr.push_str(&format!("killed after {} s\n", TIMEOUT.as_secs()));
             }
-            Err(Error::Step { by: "attack", call, errno, .. }) => Ok(Outcome {
-                stdout: String::new(),
-                stderr: format!("{call} = -1 {}\n", errno_words(errno)),
-                status: 125,
-            }),
-            Err(error) => Err(error),
+            Ok(Outcome { stdout: text(&finished.stdout), stderr, status: finished.status })
         }
+        Err(Error::Step { by: "attack", call, errno, .. }) => Ok(Outcome {
+            stdout: String::new(),
+            stderr: format!("{call} = -1 {}\n", errno_words(errno)),
+            status: 125,
+        }),
+        Err(error) => Err(error),
     }
 }

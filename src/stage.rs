@@ -117,14 +117,54 @@ pub struct Spec {
     pub id: String,
     /// The directory that may become `/`.
     pub rootfs: PathBuf,
-    /// The name that `uts` gives.
-    pub hostname: String,
+    /// What the stages can be told.
+    pub settings: Settings,
     /// What runs at the end; `None` for the stand-in host, whose process stays ours.
     pub command: Option<Command>,
     /// What the process tries before it starts the command.
     pub attack: Option<&'static Attack>,
     /// Names of calls to leave out.
     pub forget: Vec<String>,
+}
+
+/// What the stages can be told, beyond being chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// The name that `uts` gives.
+    pub hostname: String,
+    /// What `mnt` lets mounts tell their peers.
+    pub propagation: Propagation,
+    /// How many seconds `time` adds to the time since boot.
+    pub boottime: i64,
+    /// Whether process 1 of `pid` stays ours, reaps and passes signals on.
+    pub init: bool,
+    /// Whether `user` maps the caller's subordinate ids too.
+    pub map_auto: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            hostname: "sandbox".to_owned(),
+            propagation: Propagation::Private,
+            boottime: 10 * 24 * 60 * 60,
+            init: false,
+            map_auto: false,
+        }
+    }
+}
+
+/// Which mounts tell which others about new mounts; see mount_namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// None in either direction.
+    Private,
+    /// The host's new mounts appear here, ours do not appear there.
+    Slave,
+    /// Both directions.
+    Shared,
 }
 
 /// The program at the end of a plan.
@@ -170,7 +210,8 @@ impl Spec {
     }
 
     /// A path below [`Spec::root`].
-    pub fn in_root(&self, path: &str) -> PathBuf {
-        self.root().join(Path::new(path).strip_prefix("/").unwrap_or(Path::new(path)))
+    pub fn in_root(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root().join(path.strip_prefix("/").unwrap_or(path))
     }
 }

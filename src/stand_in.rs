@@ -6,26 +6,21 @@
 
 use std::io::Write;
 
-use crate::attacks::Attack;
 use crate::error::Error;
 use crate::host::Host;
-use crate::lesson::Side;
+use crate::lesson::{self, Place, Side};
 use crate::plan::Plan;
 use crate::probe::{Lab, Outcome, TIMEOUT, Task};
-use crate::run::{Options, run};
-use crate::stage::{Command, Spec, StageName};
+use crate::run::{Options, Running, run};
+use crate::stage::{Command, Settings, Spec};
 use crate::stages;
 
 /// A command on the stand-in host, or in a sandbox on it.
 pub struct Action<'a> {
-    /// The stages of the sandbox; none for the stand-in host itself.
-    pub stages: Vec<StageName>,
-    /// Calls to leave out.
-    pub forget: Vec<String>,
-    /// What the process tries first.
-    pub attack: Option<&'static Attack>,
-    /// The command.
-    pub command: &'a str,
+    /// What the lesson says about it.
+    pub action: &'a lesson::Action,
+    /// The stages of the sandbox.
+    pub side: Side,
 }
 
 /// Where the stand-in host keeps the rootfs for its sandboxes.
@@ -97,7 +92,7 @@ fn spec(lab: &Lab) -> Spec {
         host: lab.host.clone(),
         id: crate::state::new_id(),
         rootfs: lab.rootfs.clone(),
-        hostname: "stand-in".to_owned(),
+        settings: Settings { hostname: "stand-in".to_owned(), ..Settings::default() },
         command: None,
         attack: None,
         forget: Vec::new(),
@@ -107,18 +102,36 @@ fn spec(lab: &Lab) -> Spec {
 /// The life of process 1 of the stand-in.
 fn live(actions: &[Action]) -> Result<Vec<Outcome>, Error> {
     let lab = begin()?;
-    let run = |action: &Action| {
-        let (stages, forget) = (action.stages.clone(), action.forget.clone());
-        let command = Some(action.command);
-        Task { lab: &lab, stages, forget, attack: action.attack, command }.run()
-    };
-    actions.iter().map(run).collect()
+    let mut stays: Option<Running> = None;
+    let outcomes = actions.iter().map(|action| act(action, &lab, &mut stays)).collect();
+    stays.map_or(Ok(()), |running| running.end().map(drop))?;
+    outcomes
+}
+
+fn act(
+    Action { action, side }: &Action,
+    lab: &Lab,
+    stays: &mut Option<Running>,
+) -> Result<Outcome, Error> {
+    let nowhere = Side::default();
+    let side = if action.place == Place::Host { &nowhere } else { side };
+    let mut task = Task { attack: action.attack, ..Task::on(side, lab, Some(&action.run)) };
+    if let Some(running) = &stays {
+        task.env.push(("SANDBOX_PID".into(), running.pid().to_string().into()));
+    }
+    match (action.place, action.stays, &stays) {
+        (_, true, None) => {
+            *stays = Some(task.start()?);
+            Ok(Outcome { stdout: String::new(), stderr: String::new(), status: 0 })
+        }
+        (Place::Joined, false, Some(running)) => task.run_joined(running.pid()),
+        _ => task.run(),
+    }
 }
 
 /// What the stand-in host finds when it looks at itself, as a machine that has just been started.
 fn begin() -> Result<Lab, Error> {
     let lab = Lab { host: Host::gather(), rootfs: ROOTFS.into(), trace: false };
-    let (stages, forget) = (Vec::new(), Vec::new());
-    Task { lab: &lab, stages, forget, attack: None, command: Some(PAYROLL) }.run()?;
+    Task::on(&Side::default(), &lab, Some(PAYROLL)).run()?;
     Ok(lab)
 }

@@ -50,6 +50,8 @@ pub enum Syscall {
     /// unshare(2), one namespace at a time.
     Unshare(CloneFlags),
     Sethostname(String),
+    /// open(2) and write(2) to /proc/self/timens_offsets: seconds since boot to add.
+    TimeOffset(i64),
     /// A netlink(7) request that brings the loopback device up.
     LoopbackUp,
     Mount {
@@ -112,17 +114,20 @@ impl fmt::Display for Syscall {
             Self::SetDumpable => write!(f, "prctl(PR_SET_DUMPABLE, SUID_DUMP_USER)"),
             Self::MapIds(program, ranges) => write!(f, "{program}({})", ranges_text(ranges)),
             Self::Setns(fd, namespace) => {
-                write!(f, "setns({fd}, {})", flags(namespace.iter_names().map(|(name, _)| name)))
+                write!(f, "setns({fd}, {})", namespace_name(*namespace))
             }
             Self::PidfdOpen(pid, fd) => write!(f, "pidfd_open({pid}, 0) = {fd}"),
             Self::Setrlimit(resource, n) => {
                 write!(f, "setrlimit({resource:?}, {{rlim_cur={n}, rlim_max={n}}})")
             }
-            Self::Unshare(namespace) => {
-                write!(f, "unshare({})", flags(namespace.iter_names().map(|(name, _)| name)))
-            }
+            Self::Unshare(namespace) => write!(f, "unshare({})", namespace_name(*namespace)),
             Self::Sethostname(name) => {
                 write!(f, "sethostname({}, {})", c_string(name.as_ref()), name.len())
+            }
+            Self::TimeOffset(seconds) => {
+                let text = format!("boottime {seconds} 0");
+                let text = (c_string(text.as_ref()), text.len());
+                write!(f, "write(\"/proc/self/timens_offsets\", {}, {})", text.0, text.1)
             }
             Self::LoopbackUp => write!(f, "sendto(NETLINK_ROUTE, RTM_NEWLINK, lo, IFF_UP)"),
             Self::Mount { source, target, fstype, flags: mount_flags, data } => write!(
@@ -206,7 +211,10 @@ impl Syscall {
             Self::Unshare(CloneFlags::CLONE_NEWIPC) => starts("unshare --ipc"),
             Self::Unshare(CloneFlags::CLONE_NEWNET) => starts("unshare --net"),
             Self::Unshare(CloneFlags::CLONE_NEWCGROUP) => starts("unshare --cgroup"),
-            Self::Unshare(_) => Shell::Nothing("unshare(1) has no option for it"),
+            Self::Unshare(_) => Shell::Nothing("unshare --time does it below, with the offset"),
+            Self::TimeOffset(seconds) => {
+                starts(&format!("unshare --time --fork --boottime {seconds}"))
+            }
             Self::Sethostname(name) => line(format!("hostname {}", sh_word(name.as_ref()))),
             Self::LoopbackUp => line("ip link set lo up".to_owned()),
             Self::Mount { source, target, fstype, flags, data } => {
@@ -283,6 +291,9 @@ impl Syscall {
             Self::Setrlimit(resource, n) => nix::sys::resource::setrlimit(*resource, *n, *n),
             Self::Unshare(namespace) => nix::sched::unshare(*namespace),
             Self::Sethostname(name) => nix::unistd::sethostname(name),
+            Self::TimeOffset(seconds) => {
+                errno(fs::write("/proc/self/timens_offsets", format!("boottime {seconds} 0")))
+            }
             Self::LoopbackUp => crate::netlink::loopback_up(),
             Self::Mount { source, target, fstype, flags, data } => nix::mount::mount(
                 source.as_deref(),
@@ -322,6 +333,16 @@ impl Syscall {
     }
 }
 
+/// time_namespaces(7): the flag that nix has no name for.
+pub const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+
+fn namespace_name(namespace: CloneFlags) -> String {
+    if namespace == CLONE_NEWTIME {
+        return "CLONE_NEWTIME".to_owned();
+    }
+    flags(namespace.iter_names().map(|(name, _)| name))
+}
+
 fn mount_line(
     source: Option<&Path>,
     target: &Path,
@@ -332,8 +353,16 @@ fn mount_line(
     let target = sh_word(target.as_os_str());
     let source = sh_word(source.unwrap_or(Path::new("none")).as_os_str());
     let rec = if flags.contains(MsFlags::MS_REC) { "r" } else { "" };
-    if flags.contains(MsFlags::MS_PRIVATE) {
-        return format!("mount --make-{rec}private {target}");
+    let propagations = [
+        (MsFlags::MS_PRIVATE, "private"),
+        (MsFlags::MS_SLAVE, "slave"),
+        (MsFlags::MS_SHARED, "shared"),
+    ];
+    if let Some((_, name)) = propagations.iter().find(|(flag, _)| flags.contains(*flag)) {
+        return format!("mount --make-{rec}{name} {target}");
+    }
+    if flags.contains(MsFlags::MS_REMOUNT) {
+        return format!("mount -o remount,bind,ro {target}");
     }
     if flags.contains(MsFlags::MS_BIND) {
         return format!("mount --{rec}bind {source} {target}");

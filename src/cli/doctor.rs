@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use super::Global;
 use super::lesson::{summary, trial};
-use super::stages::{join_user, rootfs};
+use super::stages::rootfs;
 use crate::error::Error;
 use crate::examine::{Skip, skip};
 use crate::host::Host;
+use crate::lesson::Side;
 use crate::probe::{Lab, Task};
 use crate::stage::StageName;
-use crate::stages::{STAGES, find};
+use crate::stages::{STAGES, join_user, with_needs};
 use crate::{lesson, show, stand_in};
 
 /// Prints `{"stages":[{"stage","works","reason","fix"}],"lessons":[…]}`, or the same for people.
@@ -53,18 +54,7 @@ fn attempt(stage: StageName, lab: &Lab) -> Result<Option<Skip>, Error> {
     if stage == "stand-in" {
         return skip(stand_in::perform(lab, &[]).map(drop));
     }
-    let mut stages = Vec::new();
-    add_with_needs(stage, &mut stages);
-    join_user(&mut stages, &lab.host);
-    let task = Task { lab, stages, forget: Vec::new(), attack: None, command: None };
-    skip(task.run().map(drop))
-}
-
-fn add_with_needs(stage: StageName, stages: &mut Vec<StageName>) {
-    if !stages.contains(&stage) {
-        stages.push(stage);
-        find(stage).iter().flat_map(|stage| stage.needs()).for_each(|need| {
-            add_with_needs(need, stages);
-        });
-    }
+    let mut side = Side { stages: with_needs(stage), ..Side::default() };
+    join_user(&mut side.stages, &lab.host);
+    skip(Task::on(&side, lab, None).run().map(drop))
 }

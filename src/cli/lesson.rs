@@ -114,18 +114,22 @@ fn toggle(lesson: &mut Lesson, args: &LessonArgs, host: &Host) -> Result<(), Err
 }
 
 /// Who is not root needs `user`: on both sides, or what it does would be put down to another
-/// stage. Says whether it was added.
+/// stage; but not in a part that is about `user`. Says whether it was added.
 fn join_user(lesson: &mut Lesson, host: &Host) -> bool {
     if host.privileged {
         return false;
     }
-    for part in &mut lesson.parts {
+    let about_user =
+        |part: &Part| part.without.stages.contains(&"user") || part.with.stages.contains(&"user");
+    let mut joined = false;
+    for part in lesson.parts.iter_mut().filter(|part| !about_user(part)) {
         for side in [&mut part.without, &mut part.with] {
-            side.stages.retain(|stage| *stage != "user");
             side.stages.insert(0, "user");
+            side.user_joined = true;
         }
+        joined = true;
     }
-    true
+    joined
 }
 
 fn dry_run(lesson: &Lesson, numbers: &[usize], lab: &Lab) -> Result<u8, Error> {

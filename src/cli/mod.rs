@@ -1,9 +1,11 @@
 //! The command line: one short file for each subcommand.
 
 mod clean;
+mod compare;
 mod completions;
 mod doctor;
 mod explain;
+mod inspect;
 mod lesson;
 mod man;
 mod plan;
@@ -76,10 +78,20 @@ enum Command {
     Run(run::RunArgs),
     /// Open a shell under the chosen stages
     Shell(shell::ShellArgs),
+    /// Put two isolation levels side by side
+    Compare(compare::CompareArgs),
+    /// Measure what each stage hides on this machine
+    Matrix,
     /// Show what would be done, and why
     Plan(plan::PlanArgs),
     /// Explain a stage: what it isolates, what it leaks, where to read on
     Explain(explain::ExplainArgs),
+    /// List the sandboxes that run
+    Ps,
+    /// Look at a running sandbox, or at any process: namespaces, cgroup, mounts, capabilities
+    Inspect(inspect::InspectArgs),
+    /// Run a command inside of a running sandbox
+    Exec(inspect::ExecArgs),
     /// Fetch, list, check, import, bundle and remove root filesystems
     Rootfs(rootfs::RootfsArgs),
     /// Try what this machine allows, and say what to do about the rest
@@ -120,6 +132,11 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Shell(args) => shell::shell(args, global),
         Command::Plan(args) => plan::plan(args, global),
         Command::Explain(args) => explain::explain(args, global),
+        Command::Compare(args) => compare::compare(args, global),
+        Command::Matrix => compare::matrix(global),
+        Command::Ps => inspect::ps(global),
+        Command::Inspect(args) => inspect::inspect_process(args, global),
+        Command::Exec(args) => inspect::exec(args, global),
         Command::Rootfs(args) => rootfs::rootfs(args, global),
         Command::Doctor => doctor::doctor(global),
         Command::Clean => clean::clean(global),

@@ -10,9 +10,13 @@ use crate::error::Error;
 pub(crate) struct ShellArgs {
     #[command(flatten)]
     stages: StageArgs,
+    /// Call the sandbox this, for `sandbox ps`, `exec` and `inspect`
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 }
 
 pub(crate) fn shell(args: ShellArgs, global: &Global) -> Result<u8, Error> {
     let shell = shell_of(&args.stages.chosen()?);
-    super::run::perform(&args.stages.spec(vec![shell])?, false, global)
+    let spec = super::run::named(args.stages.spec(vec![shell])?, args.name)?;
+    super::run::perform(spec, false, global)
 }

@@ -4,16 +4,23 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rootfs_fetch::{Progress, Store};
 
 use crate::error::Error;
 use crate::host::Host;
 use crate::show;
-use crate::stage::{Command, Spec, StageName};
-use crate::stages::{LEVELS, STAGES, find};
+use crate::stage::{Command, Propagation, Settings, Spec, StageName};
+use crate::stages::{LEVELS, STAGES, find, join_user};
 
-#[derive(Args, Clone, Default)]
+#[derive(Clone, Copy, ValueEnum)]
+enum PropagationArg {
+    Private,
+    Slave,
+    Shared,
+}
+
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Stages")]
 pub(crate) struct StageArgs {
     /// Begin with all stages up to this level: host, chroot, namespaces [default: namespaces]
@@ -37,6 +44,18 @@ pub(crate) struct StageArgs {
     /// The name that the stage `uts` gives
     #[arg(long, value_name = "NAME", default_value = "sandbox")]
     hostname: String,
+    /// What the stage `mnt` lets new mounts do: stay, come in, or go out too
+    #[arg(long, value_name = "KIND", default_value = "private")]
+    propagation: PropagationArg,
+    /// The seconds that the stage `time` adds to the time since boot
+    #[arg(long, value_name = "SECONDS", default_value = "864000", allow_negative_numbers = true)]
+    boottime: i64,
+    /// Keep a process 1 that reaps the dead and passes signals on (with the stage `pid`)
+    #[arg(long)]
+    init: bool,
+    /// Let the stage `user` map your subordinate ids too, see subuid(5)
+    #[arg(long)]
+    map_auto: bool,
     /// Set a variable in the command's environment
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<OsString>,
@@ -69,10 +88,7 @@ impl StageArgs {
         }
         let needs_rootfs = stages.iter().any(|s| ["rootfs", "chroot", "pivot-root"].contains(s));
         let rootfs = if needs_rootfs { rootfs(self.rootfs.as_ref())? } else { PathBuf::from("/") };
-        let hostname = self.hostname.clone();
-        if hostname.is_empty() || hostname.len() > 64 {
-            return Err(usage("a hostname has 1 to 64 bytes", "choose another `--hostname`"));
-        }
+        let settings = self.settings(&host)?;
         let command = Command {
             argv,
             env: self.variables()?,
@@ -84,11 +100,32 @@ impl StageArgs {
             stages,
             host,
             rootfs,
-            hostname,
+            settings,
             command: Some(command),
             attack: None,
             forget: self.forget.clone(),
         })
+    }
+
+    fn settings(&self, host: &Host) -> Result<Settings, Error> {
+        if self.hostname.is_empty() || self.hostname.len() > 64 {
+            return Err(usage("a hostname has 1 to 64 bytes", "choose another `--hostname`"));
+        }
+        if self.map_auto && host.subids.is_none() {
+            return Err(usage(
+                "you have no subordinate ids, or newuidmap(1) is not installed",
+                "install the package `uidmap`; an administrator gives ids with \
+                 `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 YOU`",
+            ));
+        }
+        let propagation = match self.propagation {
+            PropagationArg::Private => Propagation::Private,
+            PropagationArg::Slave => Propagation::Slave,
+            PropagationArg::Shared => Propagation::Shared,
+        };
+        let hostname = self.hostname.clone();
+        let (boottime, init, map_auto) = (self.boottime, self.init, self.map_auto);
+        Ok(Settings { hostname, propagation, boottime, init, map_auto })
     }
 
     fn variables(&self) -> Result<Vec<(OsString, OsString)>, Error> {
@@ -106,6 +143,38 @@ impl StageArgs {
     }
 }
 
+/// A set of stages in one word: `chroot`, `namespaces-net`, `host+uts+pid`. A name with a dash in
+/// it is recognised as a whole.
+pub(crate) fn stage_set(text: &str) -> Result<Vec<StageName>, Error> {
+    let mut stages: Vec<StageName> = Vec::new();
+    let mut rest = text;
+    let mut sign = '+';
+    loop {
+        let levels = LEVELS.iter().map(|(name, _)| *name);
+        let known = levels.chain(STAGES.iter().map(|stage| stage.name()));
+        let begins = known.filter(|name| {
+            rest.strip_prefix(name)
+                .is_some_and(|after| after.is_empty() || after.starts_with(['+', '-']))
+        });
+        let Some(name) = begins.max_by_key(|name| name.len()) else {
+            let word = rest.split(['+', '-']).next().unwrap_or(rest);
+            return Err(stage_name(word).err().unwrap_or_else(|| {
+                usage(&format!("`{text}` is no set of stages"), "write it like `namespaces-net`")
+            }));
+        };
+        let level = LEVELS.iter().find(|(level, _)| *level == name);
+        let meant = level.map_or(vec![stage_name(name).unwrap_or_default()], |(_, s)| s.to_vec());
+        match sign {
+            '+' => stages.extend(meant),
+            _ => stages.retain(|stage| !meant.contains(stage)),
+        }
+        rest = &rest[name.len()..];
+        let Some(next) = rest.chars().next() else { break };
+        (sign, rest) = (next, &rest[1..]);
+    }
+    adjust(stages, &[], &[])
+}
+
 /// Adds and takes away stages, and puts them in the order in which they run.
 pub(crate) fn adjust(
     mut stages: Vec<StageName>,
@@ -116,16 +185,6 @@ pub(crate) fn adjust(
     let without = names(without)?;
     stages.retain(|stage| !without.contains(stage));
     Ok(STAGES.iter().map(|stage| stage.name()).filter(|name| stages.contains(name)).collect())
-}
-
-/// Who is not root gets the privilege for the other stages from the stage `user`. Says whether it
-/// was added.
-pub(crate) fn join_user(stages: &mut Vec<StageName>, host: &Host) -> bool {
-    let joins = !host.privileged && !stages.is_empty() && !stages.contains(&"user");
-    if joins {
-        stages.insert(0, "user");
-    }
-    joins
 }
 
 /// The directory of the rootfs of this name, or this directory; without one the default, which is
@@ -185,7 +244,7 @@ pub(crate) fn nearest(
     best.map(|(_, known)| known)
 }
 
-fn usage(problem: &str, hint: &str) -> Error {
+pub(super) fn usage(problem: &str, hint: &str) -> Error {
     Error::Usage { problem: problem.to_owned(), hint: hint.to_owned() }
 }
 

@@ -80,6 +80,7 @@ fn row<'a>(step: &'a Action, pair: &'a crate::probe::Pair) -> Row<'a> {
     let prompt = match step.place {
         Place::Host => "host $ ",
         Place::Sandbox => "sandbox $ ",
+        Place::Joined => "joined $ ",
     };
     let mut remarks: Vec<String> = step.id.iter().cloned().collect();
     if let Some(attack) = step.attack {

@@ -3,8 +3,10 @@
 //! `colored` always colours, and `anstream`, through which all is printed, takes the colour out
 //! again where it is not wanted: in a pipe, with NO_COLOR, on a dumb terminal.
 
+mod compare;
 mod doctor;
 mod explain;
+mod inspect;
 mod lesson;
 mod plan;
 mod record;
@@ -19,8 +21,10 @@ use colored::Colorize;
 use crate::error::Error;
 use crate::plan::Planned;
 
+pub(crate) use compare::{comparison, matrix, matrix_markdown};
 pub use doctor::doctor;
 pub use explain::{stage, stage_list, stages_json};
+pub use inspect::{inspection, running};
 pub use lesson::{
     Tally, answer, learned, lesson_end, lesson_heading, lesson_line, part_heading, prediction,
     report, skipped, tally,

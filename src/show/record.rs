@@ -35,7 +35,11 @@ fn experiments_json(part: &Part, report: &Report) -> Vec<Value> {
     all.map(|(experiment, pairs)| {
         let steps = experiment.steps.iter().zip(pairs).map(|(step, pair)| {
             let mut value = pair_json(&step.run, pair);
-            let place = if step.place == Place::Host { "host" } else { "sandbox" };
+            let place = match step.place {
+                Place::Host => "host",
+                Place::Sandbox => "sandbox",
+                Place::Joined => "joined",
+            };
             value["in"] = json!(place);
             value["id"] = json!(step.id);
             value["attack"] = json!(step.attack.map(|attack| attack.name));

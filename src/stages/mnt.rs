@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 
-use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::stage::{About, Propagation, Spec, Stage, StageName, Step};
 use crate::syscall::Syscall;
 
 pub(super) struct Mnt;
@@ -31,7 +31,21 @@ impl Stage for Mnt {
         }
     }
 
-    fn enter(&self, _: &Spec) -> Vec<Step> {
+    fn enter(&self, spec: &Spec) -> Vec<Step> {
+        let (propagation, why) = match spec.settings.propagation {
+            Propagation::Private => (
+                MsFlags::MS_PRIVATE,
+                "leave the peer group, or mounts made here would appear on the host",
+            ),
+            Propagation::Slave => (
+                MsFlags::MS_SLAVE,
+                "only listen to the peer group: the host's new mounts appear here, ours not there",
+            ),
+            Propagation::Shared => (
+                MsFlags::MS_SHARED,
+                "stay in the peer group: mounts made here appear on the host, and the other way",
+            ),
+        };
         vec![
             Syscall::Unshare(CloneFlags::CLONE_NEWNS)
                 .because("take a private copy of the mount table"),
@@ -39,10 +53,10 @@ impl Stage for Mnt {
                 source: None,
                 target: PathBuf::from("/"),
                 fstype: None,
-                flags: MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+                flags: MsFlags::MS_REC | propagation,
                 data: None,
             }
-            .because("leave the peer group, or mounts made here would appear on the host"),
+            .because(why),
         ]
     }
 }

@@ -9,9 +9,11 @@ mod pid;
 mod pivot_root;
 mod rootfs;
 mod stand_in;
+mod time;
 mod user;
 mod uts;
 
+use crate::host::Host;
 use crate::stage::{Stage, StageName};
 
 /// Every stage, in the order in which they run. The order of teaching is the lessons' business.
@@ -24,6 +26,7 @@ pub const STAGES: &[&dyn Stage] = &[
     &net::Net,              // expects the namespaces together
     &stand_in::StandIn,     // makes the directory that `rootfs` would bind
     &rootfs::Rootfs,        // lays the root out while the host's files are still in reach
+    &time::Time,            // before `pid`, whose fork makes the child that has the new clocks
     &pid::Pid,              // forks and mounts /proc: after a root switch that would be EPERM
     &pivot_root::PivotRoot, // the root switch comes last: what is not in the new root is gone
     &chroot::Chroot,        // the other root switch
@@ -42,4 +45,27 @@ pub const LEVELS: &[(&str, &[StageName])] = &[
 /// The stage of this name.
 pub fn find(name: &str) -> Option<&'static dyn Stage> {
     STAGES.iter().copied().find(|stage| stage.name() == name)
+}
+
+/// A stage with all that it needs.
+pub fn with_needs(stage: StageName) -> Vec<StageName> {
+    let mut stages = vec![stage];
+    let mut at = 0;
+    while let Some(stage) = stages.get(at).and_then(|name| find(name)) {
+        let missing = stage.needs().iter().filter(|need| !stages.contains(need)).copied();
+        let missing: Vec<StageName> = missing.collect();
+        stages.extend(missing);
+        at += 1;
+    }
+    stages
+}
+
+/// Who is not root gets the privilege for the other stages from the stage `user`. Says whether it
+/// was added.
+pub fn join_user(stages: &mut Vec<StageName>, host: &Host) -> bool {
+    let joins = !host.privileged && !stages.is_empty() && !stages.contains(&"user");
+    if joins {
+        stages.insert(0, "user");
+    }
+    joins
 }

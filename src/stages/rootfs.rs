@@ -22,6 +22,10 @@ const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd/2", "stderr"),
 ];
 
+const WHY_PTS: &str = "terminals of its own, for programs that open one";
+const WHY_SHM: &str = "memory with a name, for shm_open(3)";
+const WHY_MQUEUE: &str = "the message queues of this IPC namespace, as files";
+
 impl Stage for Rootfs {
     fn name(&self) -> StageName {
         "rootfs"
@@ -65,19 +69,37 @@ impl Stage for Rootfs {
         }
         let dev = |name: &str| spec.in_root("/dev").join(name);
         let why_devices = "the devices that every program expects";
+        let memory = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
         steps.push(
-            Syscall::Mount {
-                source: Some(PathBuf::from("tmpfs")),
-                target: spec.in_root("/dev"),
-                fstype: Some("tmpfs"),
-                flags: MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
-                data: Some("mode=755,size=64k".to_owned()),
-            }
-            .because("an empty /dev in memory: the host's disks have no name in it"),
+            mount("tmpfs", spec.in_root("/dev"), memory, Some("mode=755,size=64k"))
+                .because("an empty /dev in memory: the host's disks have no name in it"),
         );
         for name in DEVICES {
             steps.push(Syscall::Create(dev(name), 0o666).because(why_devices));
             steps.push(bind(PathBuf::from("/dev").join(name), dev(name)).because(why_devices));
+        }
+        steps.extend([
+            Syscall::Mkdir(dev("pts"), 0o755).because(WHY_PTS),
+            mount("devpts", dev("pts"), memory, Some("newinstance,ptmxmode=0666,mode=620"))
+                .because(WHY_PTS),
+            Syscall::Symlink(PathBuf::from("pts/ptmx"), dev("ptmx")).because(WHY_PTS),
+            Syscall::Mkdir(dev("shm"), 0o1777).because(WHY_SHM),
+            mount("tmpfs", dev("shm"), memory | MsFlags::MS_NODEV, Some("mode=1777,size=64m"))
+                .because(WHY_SHM),
+        ]);
+        if spec.has("ipc") {
+            steps.extend([
+                Syscall::Mkdir(dev("mqueue"), 0o755).because(WHY_MQUEUE),
+                mount("mqueue", dev("mqueue"), memory | MsFlags::MS_NODEV, None)
+                    .because(WHY_MQUEUE),
+            ]);
+        }
+        if spec.has("net") {
+            let flags = memory | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+            steps.push(
+                mount("sysfs", spec.in_root("/sys"), flags, None)
+                    .because("/sys shows the network devices of the namespace it is mounted in"),
+            );
         }
         for (to, name) in LINKS {
             steps.push(
@@ -87,6 +109,11 @@ impl Stage for Rootfs {
         }
         steps
     }
+}
+
+fn mount(kind: &'static str, at: PathBuf, flags: MsFlags, data: Option<&str>) -> Syscall {
+    let (source, data) = (Some(PathBuf::from(kind)), data.map(str::to_owned));
+    Syscall::Mount { source, target: at, fstype: Some(kind), flags, data }
 }
 
 fn bind(source: PathBuf, target: PathBuf) -> Syscall {

@@ -20,6 +20,8 @@ pub(super) struct User;
 /// The user and group `nobody`, which own no files.
 const NOBODY: u32 = 65534;
 
+const WHY_UNSHARE: &str = "enter a user namespace: all capabilities, but only over what is in it";
+
 impl Stage for User {
     fn name(&self) -> StageName {
         "user"
@@ -54,10 +56,21 @@ impl Stage for User {
                 Syscall::DieWithParent.because("a change of user forgot it"),
             ]);
         }
+        if let Some(ids) = spec.host.subids.as_ref().filter(|_| spec.settings.map_auto) {
+            steps.extend([
+                Syscall::Unshare(CloneFlags::CLONE_NEWUSER).because(WHY_UNSHARE),
+                Syscall::MapIds("newuidmap", vec![(0, uid, 1), (1, ids.uid.0, ids.uid.1)])
+                    .because("root inside is this user outside, and the rest are ids set aside")
+                    .by_parent(),
+                Syscall::MapIds("newgidmap", vec![(0, gid, 1), (1, ids.gid.0, ids.gid.1)])
+                    .because("and the groups likewise")
+                    .by_parent(),
+            ]);
+            return steps;
+        }
         let own = |file: &str| PathBuf::from("/proc/self").join(file);
         steps.extend([
-            Syscall::Unshare(CloneFlags::CLONE_NEWUSER)
-                .because("enter a user namespace: all capabilities, but only over what is in it"),
+            Syscall::Unshare(CloneFlags::CLONE_NEWUSER).because(WHY_UNSHARE),
             Syscall::Write(own("setgroups"), "deny".to_owned())
                 .because("give up setgroups(2): the kernel wants that before the group map"),
             Syscall::Write(own("uid_map"), format!("0 {uid} 1"))

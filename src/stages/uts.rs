@@ -30,7 +30,7 @@ impl Stage for Uts {
         vec![
             Syscall::Unshare(CloneFlags::CLONE_NEWUTS)
                 .because("take a private copy of the host's name"),
-            Syscall::Sethostname(spec.hostname.clone())
+            Syscall::Sethostname(spec.settings.hostname.clone())
                 .because("rename the copy; the host keeps its own"),
         ]
     }
