@@ -36,6 +36,10 @@ pub enum Error {
     #[error("{file}:{line}:{column}: {problem}")]
     Lesson { file: String, line: usize, column: usize, problem: String, hint: Option<String> },
 
+    /// Something that went wrong on the stand-in host.
+    #[error("on the stand-in host: {problem}")]
+    StandIn { problem: String, hint: Option<String> },
+
     /// The rootfs could not be provided.
     #[error(transparent)]
     Rootfs(#[from] rootfs_fetch::Error),
@@ -83,7 +87,7 @@ impl Error {
                 Some(format!("these can be left out: {}", may.join(", ")))
             }
             Error::Usage { hint, .. } => Some(hint.clone()),
-            Error::Lesson { hint, .. } => hint.clone(),
+            Error::Lesson { hint, .. } | Error::StandIn { hint, .. } => hint.clone(),
             Error::Rootfs(error) => error.hint(),
             Error::Undo { .. } => Some("run `sandbox clean` once nothing uses it".to_owned()),
             Error::Io { .. } | Error::Stopped(_) => None,

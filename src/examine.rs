@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use regex_lite::Regex;
 
 use crate::error::Error;
-use crate::lesson::{Condition, Experiment, Part, Side, WhichSide};
+use crate::host::Host;
+use crate::lesson::{self, Condition, Experiment, Part, Side, WhichSide};
 use crate::plan::{Plan, Planned};
 use crate::probe::{Lab, Outcome, Pair, Task};
 use crate::stand_in::{self, Action};
@@ -40,16 +41,21 @@ pub struct Skip {
 /// # Errors
 /// What is not the machine's fault: wrong stages, no rootfs.
 pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
-    for side in [&part.without, &part.with] {
-        let tried = Task::on(side, lab, None).run();
-        if let Some(skip) = skip(tried.map(drop))? {
-            return Ok(Some(skip));
+    if !part.probes.is_empty() {
+        for side in [&part.without, &part.with] {
+            let tried = Task::on(side, lab, None).run();
+            if let Some(skip) = skip(tried.map(drop))? {
+                return Ok(Some(skip));
+            }
         }
     }
     if part.experiments.is_empty() {
         return Ok(None);
     }
-    skip(stand_in::perform(lab, &[]).map(drop))
+    let nothing = lesson::Action::nothing();
+    let sides = [&part.without, &part.with].map(on_stand_in);
+    let actions = sides.map(|side| Action { action: &nothing, side });
+    skip(stand_in::perform(lab, &actions).map(drop))
 }
 
 /// Tells what the machine or the stages refuse from what is somebody's mistake.
@@ -110,11 +116,7 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
         if experiment.only.is_some_and(|only| only != which) {
             return Ok(vec![None; experiment.steps.len()]);
         }
-        // On the stand-in host everybody is root of its user namespace: the stage that joins for
-        // an ordinary user is not needed there.
-        let mut side = side.clone();
-        side.stages.retain(|stage| !(side.user_joined && *stage == "user"));
-        let action = |action| Action { action, side: side.clone() };
+        let action = |action| Action { action, side: on_stand_in(side) };
         let actions: Vec<Action> = experiment.steps.iter().map(action).collect();
         Ok(stand_in::perform(lab, &actions)?.into_iter().map(Some).collect())
     };
@@ -123,10 +125,24 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
     Ok(without.into_iter().zip(with).map(|(left, right)| Pair::new(left, right, None)).collect())
 }
 
+/// On the stand-in host everybody is root of its user namespace: the stage that joins for an
+/// ordinary user is not needed there.
+fn on_stand_in(side: &Side) -> Side {
+    let mut side = side.clone();
+    side.stages.retain(|stage| !(side.user_joined && *stage == "user"));
+    side
+}
+
 fn calls(part: &Part, lab: &Lab) -> Result<Vec<Planned>, Error> {
+    // What never runs on this machine itself is planned as for the stand-in host.
+    let mut lab = lab.clone();
+    if part.probes.is_empty() {
+        lab.host = Host { machine_root: false, guard: Vec::new(), ..lab.host };
+    }
+    let on = |side: &Side| if part.probes.is_empty() { on_stand_in(side) } else { side.clone() };
     // The same id on both sides, or every path would be a difference.
     let plan = |side: &Side| {
-        let mut spec = Task::on(side, lab, None).spec();
+        let mut spec = Task::on(&on(side), &lab, None).spec();
         spec.id = "ID".to_owned();
         Plan::new(&spec)
     };

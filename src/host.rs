@@ -23,6 +23,8 @@ pub struct Host {
     pub uid: u32,
     /// The effective group id.
     pub gid: u32,
+    /// Whether this is the machine's own root, and not root of a user namespace.
+    pub machine_root: bool,
     /// Whether this process may mount, change its root and make namespaces without the help of
     /// a user namespace.
     pub privileged: bool,
@@ -62,13 +64,15 @@ impl Host {
     pub fn gather() -> Host {
         let uid = nix::unistd::geteuid().as_raw();
         let has = |cap| caps::has_cap(None, CapSet::Effective, cap).unwrap_or(false);
-        let guarded = is_initial_user_namespace() && has(Capability::CAP_SETPCAP);
+        let initial = is_initial_user_namespace();
+        let guarded = initial && has(Capability::CAP_SETPCAP);
         let bounded = |cap: &&Capability| {
             guarded && caps::has_cap(None, CapSet::Bounding, **cap).unwrap_or(false)
         };
         Host {
             uid,
             gid: nix::unistd::getegid().as_raw(),
+            machine_root: uid == 0 && initial,
             privileged: has(Capability::CAP_SYS_ADMIN) && has(Capability::CAP_SYS_CHROOT),
             guard: BEYOND_NAMESPACES.iter().filter(bounded).copied().collect(),
             subids: subids(uid),

@@ -11,8 +11,10 @@ use crate::stage::{Settings, StageName};
 use crate::stages::{STAGES, find};
 
 /// The lessons that are part of the program: file name and text.
-const EMBEDDED: &[(&str, &str)] =
-    &[("lessons/01-chroot.yaml", include_str!("../lessons/01-chroot.yaml"))];
+const EMBEDDED: &[(&str, &str)] = &[
+    ("lessons/01-chroot.yaml", include_str!("../lessons/01-chroot.yaml")),
+    ("lessons/02-namespaces.yaml", include_str!("../lessons/02-namespaces.yaml")),
+];
 
 /// A lesson file.
 #[derive(Clone, Debug, Deserialize)]
@@ -185,6 +187,12 @@ pub struct Action {
 }
 
 impl Action {
+    /// A command that does nothing, in a sandbox.
+    pub fn nothing() -> Action {
+        let (place, run) = (Place::Sandbox, "true".to_owned());
+        Action { id: None, place, attack: None, stays: false, run }
+    }
+
     /// The name by which claims speak of it.
     pub fn name(&self) -> &str {
         self.id.as_ref().unwrap_or(&self.run)

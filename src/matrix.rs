@@ -31,7 +31,7 @@ fn isolates(stage: StageName, lab: &Lab) -> Result<Result<Vec<bool>, Skip>, Erro
         // A bare one has no /proc to ask.
         with.stages.extend(with_needs("rootfs"));
     }
-    if stage == "user" && lab.host.privileged {
+    if stage == "user" && lab.host.machine_root {
         // Root becomes nobody, who may not be able to walk to the programs in root's rootfs.
         with.stages.extend(["mnt", "rootfs", "chroot"]);
     } else if stage != "user" {

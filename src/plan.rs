@@ -169,7 +169,12 @@ mod tests {
     fn spec(stages: Vec<&'static str>, uid: u32) -> Spec {
         Spec {
             stages,
-            host: Host { uid, state_base: "/run/sandbox".into(), ..Host::default() },
+            host: Host {
+                uid,
+                machine_root: uid == 0,
+                state_base: "/run/sandbox".into(),
+                ..Host::default()
+            },
             id: "test".to_owned(),
             rootfs: "/rootfs".into(),
             settings: Settings::default(),

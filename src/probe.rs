@@ -178,7 +178,7 @@ impl<'a> Task<'a> {
         let stages = &self.side.stages;
         let changes_root = stages.contains(&"chroot") || stages.contains(&"pivot-root");
         // Root that becomes an ordinary user may not be able to walk to its own rootfs.
-        let leaves_root = self.lab.host.uid == 0 && stages.contains(&"user");
+        let leaves_root = self.lab.host.machine_root && stages.contains(&"user");
         if changes_root || leaves_root {
             return inside.into();
         }

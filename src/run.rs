@@ -139,6 +139,19 @@ impl Running {
         innermost(self.child.pid)
     }
 
+    /// Waits for those children of this process that have ended and that nobody else waits for, as
+    /// a process 1 has to. Stops at the sandbox's own process.
+    pub fn reap_others(running: Option<&Running>) {
+        use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        while let Some(pid) = waitid(Id::All, look).ok().and_then(|ended| ended.pid()) {
+            if running.is_some_and(|running| running.child.pid == pid) {
+                break;
+            }
+            let _ = waitpid(pid, None);
+        }
+    }
+
     /// Waits for the end, and undoes.
     ///
     /// # Errors

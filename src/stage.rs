@@ -205,7 +205,7 @@ impl Spec {
     /// The path by which the sandbox finds the rootfs. Root that becomes an ordinary user for the
     /// `user` stage may not be able to walk there any more, and stands in it instead.
     pub fn rootfs_source(&self) -> PathBuf {
-        let stands_there = self.host.uid == 0 && self.has("user") && self.has("rootfs");
+        let stands_there = self.host.machine_root && self.has("user") && self.has("rootfs");
         if stands_there { PathBuf::from(".") } else { self.rootfs.clone() }
     }
 

@@ -35,7 +35,7 @@ const PAYROLL: &str = "/usr/sbin/payroll-db </dev/null >/dev/null 2>&1 &";
 /// When the stand-in cannot be made, or a sandbox on it.
 pub fn perform(lab: &Lab, actions: &[Action]) -> Result<Vec<Outcome>, Error> {
     let mut inside = || {
-        let outcomes = live(actions).map_err(|error| error.to_string());
+        let outcomes = live(actions).map_err(|error| (error.to_string(), error.hint()));
         let json = serde_json::to_vec(&outcomes).unwrap_or_default();
         let mut stdout = std::io::stdout();
         u8::from(stdout.write_all(&json).and_then(|()| stdout.flush()).is_err())
@@ -43,15 +43,12 @@ pub fn perform(lab: &Lab, actions: &[Action]) -> Result<Vec<Outcome>, Error> {
     let timeout = TIMEOUT * (2 + u32::try_from(actions.len()).unwrap_or(100));
     let options = Options::captured(timeout, Some(&mut inside));
     let finished = run(&Plan::new(&spec(lab))?, options)?;
-    let outcomes: Result<Vec<Outcome>, String> = serde_json::from_slice(&finished.stdout)
-        .unwrap_or_else(|_| {
+    let outcomes: Result<Vec<Outcome>, (String, Option<String>)> =
+        serde_json::from_slice(&finished.stdout).unwrap_or_else(|_| {
             let last_words = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
-            Err(format!("process 1 ended with status {}: {last_words}", finished.status))
+            Err((format!("process 1 ended with status {}: {last_words}", finished.status), None))
         });
-    outcomes.map_err(|problem| Error::Usage {
-        problem: format!("on the stand-in host: {problem}"),
-        hint: "see `sandbox doctor`".to_owned(),
-    })
+    outcomes.map_err(|(problem, hint)| Error::StandIn { problem, hint })
 }
 
 /// Opens a shell in a sandbox on a stand-in host, on this terminal. Returns its exit status.
@@ -113,6 +110,7 @@ fn act(
     lab: &Lab,
     stays: &mut Option<Running>,
 ) -> Result<Outcome, Error> {
+    Running::reap_others(stays.as_ref());
     let nowhere = Side::default();
     let side = if action.place == Place::Host { &nowhere } else { side };
     let mut task = Task { attack: action.attack, ..Task::on(side, lab, Some(&action.run)) };
@@ -129,9 +127,19 @@ fn act(
     }
 }
 
+/// A service as desktops have it: a socket with a name and no file. It ends with the stand-in.
+fn open_bus() -> std::io::Result<()> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name("stand-in-bus")?)?;
+    std::mem::forget(listener);
+    Ok(())
+}
+
 /// What the stand-in host finds when it looks at itself, as a machine that has just been started.
 fn begin() -> Result<Lab, Error> {
     let lab = Lab { host: Host::gather(), rootfs: ROOTFS.into(), trace: false };
+    open_bus().map_err(Error::io("open a socket on the stand-in host"))?;
     Task::on(&Side::default(), &lab, Some(PAYROLL)).run()?;
     Ok(lab)
 }

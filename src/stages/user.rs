@@ -40,7 +40,7 @@ impl Stage for User {
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         let mut steps = Vec::new();
         let (mut uid, mut gid) = (spec.host.uid, spec.host.gid);
-        if uid == 0 {
+        if spec.host.machine_root {
             (uid, gid) = (NOBODY, NOBODY);
             if spec.has("rootfs") {
                 steps.push(
@@ -74,8 +74,11 @@ impl Stage for User {
             Syscall::Write(own("setgroups"), "deny".to_owned())
                 .because("give up setgroups(2): the kernel wants that before the group map"),
             Syscall::Write(own("uid_map"), format!("0 {uid} 1"))
-                .because("root inside is this user outside"),
-            Syscall::Write(own("gid_map"), format!("0 {gid} 1")).because("and the group likewise"),
+                .because("root inside is this user outside")
+                .forgettable(),
+            Syscall::Write(own("gid_map"), format!("0 {gid} 1"))
+                .because("and the group likewise")
+                .forgettable(),
         ]);
         steps
     }
