@@ -230,7 +230,7 @@ impl Session<'_> {
     fn shell(&self, part: &Part) -> Result<(), Error> {
         show::note("a shell in the sandbox of this part; `exit` ends it");
         let spec = Task::on(&part.with, &self.lab, None).spec();
-        let command = Command { argv: vec![shell_of(&spec.stages)], ..Command::default() };
+        let command = Command { argv: shell_of(&spec.stages), ..Command::default() };
         let spec = Spec { command: Some(command), ..spec };
         crate::run::run(&Plan::new(&spec)?, Options::through(None))?;
         Ok(())

@@ -31,7 +31,7 @@ enum Form {
 
 pub(crate) fn plan(args: PlanArgs, global: &Global) -> Result<u8, Error> {
     let argv =
-        if args.command.is_empty() { vec![shell_of(&args.stages.chosen()?)] } else { args.command };
+        if args.command.is_empty() { shell_of(&args.stages.chosen()?) } else { args.command };
     let plan = Plan::new(&args.stages.spec(argv)?)?;
     match args.form {
         Form::Text => print(&plan, global)?,

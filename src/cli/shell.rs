@@ -17,6 +17,6 @@ pub(crate) struct ShellArgs {
 
 pub(crate) fn shell(args: ShellArgs, global: &Global) -> Result<u8, Error> {
     let shell = shell_of(&args.stages.chosen()?);
-    let spec = super::run::named(args.stages.spec(vec![shell])?, args.name)?;
+    let spec = super::run::named(args.stages.spec(shell)?, args.name)?;
     super::run::perform(spec, false, global)
 }

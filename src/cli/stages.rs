@@ -249,7 +249,11 @@ pub(super) fn usage(problem: &str, hint: &str) -> Error {
 }
 
 /// The shell of a rootfs, or the user's own on the host.
-pub(crate) fn shell_of(stages: &[StageName]) -> OsString {
+pub(crate) fn shell_of(stages: &[StageName]) -> Vec<OsString> {
     let other_root = stages.iter().any(|stage| *stage == "chroot" || *stage == "pivot-root");
-    if other_root { "/bin/sh".into() } else { env::var_os("SHELL").unwrap_or("/bin/sh".into()) }
+    if other_root {
+        // A login shell reads /etc/profile, where the prompt is.
+        return vec!["/bin/sh".into(), "-l".into()];
+    }
+    vec![env::var_os("SHELL").unwrap_or("/bin/sh".into())]
 }
