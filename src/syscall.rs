@@ -365,9 +365,15 @@ fn mount_line(
         return format!("mount -o remount,bind,ro {target}");
     }
     if flags.contains(MsFlags::MS_BIND) {
-        return format!("mount --{rec}bind {source} {target}");
+        // mount(8) makes an absolute path of it, which this user may not be able to walk.
+        let as_it_is = if source == "." { "-c " } else { "" };
+        return format!("mount {as_it_is}--{rec}bind {source} {target}");
     }
-    let names = flags.iter_names().map(|(name, _)| name.trim_start_matches("MS_").to_lowercase());
+    let name = |name: &str| match name {
+        "MS_RDONLY" => "ro".to_owned(),
+        name => name.trim_start_matches("MS_").to_lowercase(),
+    };
+    let names = flags.iter_names().map(|(flag, _)| name(flag));
     let options: Vec<String> = names.chain(data.map(str::to_owned)).collect();
     let options =
         if options.is_empty() { String::new() } else { format!(" -o {}", options.join(",")) };

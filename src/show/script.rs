@@ -6,9 +6,15 @@
 
 use std::fmt::Write;
 
+use nix::sched::CloneFlags;
+
 use crate::plan::{Plan, Planned};
 use crate::quote::{sh_word, sh_words};
 use crate::syscall::{Shell, Syscall};
+
+/// A shell that reads the rest from descriptor 3. To open /dev/fd/3 would need the right to open
+/// what it leads to, which a layer that became another user does not have.
+const LAYER: &str = r#"sh -euc 'eval "$(cat <&3)"'"#;
 
 /// The script. It runs under `sh -eu`.
 pub fn script(plan: &Plan) -> String {
@@ -58,9 +64,15 @@ struct Writer {
 
 impl Writer {
     fn steps(&mut self, steps: &[Planned]) {
-        for (at, planned) in steps.iter().enumerate() {
+        let maps_more = steps.iter().any(|p| matches!(p.step.call, Syscall::MapIds(..)));
+        for (at, planned) in in_shell_order(steps).into_iter().enumerate() {
             let call = &planned.step.call;
             match call {
+                Syscall::Unshare(CloneFlags::CLONE_NEWUSER) if maps_more => {
+                    self.comment(planned);
+                    let program = "unshare --user --map-root-user --map-auto";
+                    self.start(Shell::Starts(program.to_owned(), None));
+                }
                 Syscall::Execve { argv, env, .. } => self.command(argv, env),
                 Syscall::PivotRoot { .. } => self.pivot_root(call),
                 // chroot(1) changes directory itself, and nothing of ours is left to read after it.
@@ -106,7 +118,7 @@ impl Writer {
         }
         let end = format!("LAYER_{}", self.ends.len() + 1);
         let programs = self.take_programs();
-        self.line(&format!("{programs}sh -eu /dev/fd/3 3<<'{end}'"));
+        self.line(&format!("{programs}{LAYER} 3<<'{end}'"));
         self.line("exec 3<&-");
         self.ends.push(end);
     }
@@ -170,6 +182,19 @@ impl Writer {
         }
         self.out
     }
+}
+
+/// A capability that is given up is gone for the programs that are started from there on, while
+/// the process that gives it up keeps it: so a script gives up only after it has set the clocks.
+fn in_shell_order(steps: &[Planned]) -> Vec<&Planned> {
+    let guards = |p: &&Planned| matches!(p.step.call, Syscall::DropCapability(_));
+    let Some(clocks) = steps.iter().position(|p| matches!(p.step.call, Syscall::TimeOffset(_)))
+    else {
+        return steps.iter().collect();
+    };
+    let (before, after) = steps.split_at(clocks + 1);
+    let given_up = before.iter().filter(guards);
+    before.iter().filter(|p| !guards(p)).chain(given_up).chain(after).collect()
 }
 
 fn is_last_layer(rest: &[Planned]) -> bool {
