@@ -18,7 +18,7 @@ pub(crate) struct PlanArgs {
     #[arg(long = "as", value_name = "FORM", default_value = "text")]
     form: Form,
     /// The command to plan for [default: a shell]
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 

@@ -21,14 +21,14 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
             lines.push(String::new());
         }
         let mut line = String::new();
-        for word in paragraph.split_whitespace() {
+        for word in words(paragraph, width) {
             if !line.is_empty() && line.width() + 1 + word.width() > width {
                 lines.push(std::mem::take(&mut line));
             }
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
         lines.push(line);
     }
@@ -49,6 +49,23 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     }
     out.push('…');
     out
+}
+
+/// The words of a text. What stands between backticks is one word, if it fits on a line.
+fn words(text: &str, width: usize) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    for word in text.split_whitespace() {
+        match words.last_mut().filter(|last| open && last.width() + 1 + word.width() <= width) {
+            Some(last) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            None => words.push(word.to_owned()),
+        }
+        open ^= word.matches('`').count() % 2 == 1;
+    }
+    words
 }
 
 /// A line as it is, in pieces of at most `width` columns, parted at spaces where that can be.
@@ -95,5 +112,6 @@ mod tests {
     #[test]
     fn text_is_broken_between_words_and_paragraphs_stay() {
         assert_eq!(wrap("one two\nthree\n\nfour", 8), ["one two", "three", "", "four"]);
+        assert_eq!(wrap("type `a b`, now", 8), ["type", "`a b`,", "now"]);
     }
 }

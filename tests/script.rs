@@ -1,0 +1,78 @@
+//! `sandbox plan --as sh` is a script that does the same by hand, with util-linux and iproute2.
+
+mod common;
+
+use std::fs;
+
+use common::{Ran, Who, everybody};
+
+const SETS: &[&[&str]] = &[
+    &["--only", "chroot"],
+    &["--only", "mnt,rootfs,chroot"],
+    &["--only", "mnt,rootfs,pivot-root"],
+    &["--only", "uts,net"],
+    &["--only", "time"],
+    &["--only", "mnt,pid"],
+    &["--only", "user"],
+    &["--level", "chroot"],
+    &["--level", "namespaces"],
+    &["--level", "namespaces", "--with", "time", "--hostname", "it's me"],
+];
+
+/// Every probe in one command: what each namespace and the root look like from inside.
+const PROBES: &str = "hostname; id -u; id -g; ls /; pwd; ip -o link | cut -d: -f2; \
+    cut -d. -f1 /proc/uptime | cut -c 1-3; ls /dev | sort; \
+    for ns in user cgroup mnt uts ipc net pid; do \
+    [ \"$(readlink /proc/self/ns/$ns)\" = \"$(eval echo \\$HOST_$ns)\" ] && echo $ns; done; true";
+
+#[test]
+fn the_script_of_a_plan_shows_the_same_as_the_run() {
+    everybody("script", |who| {
+        for set in SETS {
+            let command: Vec<String> = host_links(who);
+            let variables: Vec<&str> = command.iter().flat_map(|v| ["--env", v.as_str()]).collect();
+            let tail = ["--", "/bin/sh", "-c", PROBES];
+            let of = |verb: &'static [&'static str]| [verb, *set, &variables, &tail].concat();
+            let script = who.run(&of(&["plan", "--as", "sh"])).succeeds();
+            let file = who.home().join("by-hand.sh");
+            fs::write(&file, &script).unwrap();
+            let mut sh = who.command("/bin/sh");
+            for variable in &command {
+                let (name, value) = variable.split_once('=').unwrap();
+                sh.env(name, value);
+            }
+            let by_hand = Ran::of(sh.arg("-eu").arg(&file), format!("{} {set:?}", who.name));
+            assert_eq!(by_hand.stderr, "", "{}\n{script}", by_hand.what);
+            let run = who.run(&of(&["run"])).succeeds();
+            assert_eq!(by_hand.stdout, run, "{}\n{script}", by_hand.what);
+            assert!(run.lines().count() > 8, "the probes showed nothing: {run}");
+        }
+    });
+}
+
+/// Who runs the script and who runs `sandbox` are in the same namespaces.
+fn host_links(who: &Who) -> Vec<String> {
+    let names = ["user", "cgroup", "mnt", "uts", "ipc", "net", "pid"];
+    let link = |name: &str| {
+        let mut readlink = who.command("/usr/bin/readlink");
+        let ran = Ran::of(readlink.arg(format!("/proc/self/ns/{name}")), "readlink".to_owned());
+        format!("HOST_{name}={}", ran.succeeds().trim())
+    };
+    names.iter().map(|name| link(name)).collect()
+}
+
+#[test]
+fn a_script_takes_its_directories_away_again() {
+    everybody("script cleans up", |who| {
+        let args = ["plan", "--level", "namespaces", "--as", "sh", "--", "sh", "-c", "exit 3"];
+        let script = who.run(&args).succeeds();
+        let made: Vec<&str> =
+            script.lines().filter_map(|line| line.strip_prefix("mkdir -m 755 ")).collect();
+        let dir = made.iter().find(|dir| dir.ends_with("/root")).unwrap();
+        let file = who.home().join("by-hand.sh");
+        fs::write(&file, &script).unwrap();
+        let ran = Ran::of(who.command("/bin/sh").arg("-eu").arg(&file), "by hand".to_owned());
+        ran.ends_with(3);
+        assert!(!std::path::Path::new(dir).parent().unwrap().exists(), "{dir} is left");
+    });
+}
