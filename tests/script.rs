@@ -16,7 +16,7 @@ const SETS: &[&[&str]] = &[
     &["--only", "user"],
     &["--level", "chroot"],
     &["--level", "namespaces"],
-    &["--level", "namespaces", "--with", "time", "--hostname", "it's me"],
+    &["--level", "namespaces", "--with", "time", "--hostname", "by-hand"],
 ];
 
 /// Every probe in one command: what each namespace and the root look like from inside.
@@ -42,10 +42,16 @@ fn the_script_of_a_plan_shows_the_same_as_the_run() {
                 sh.env(name, value);
             }
             let by_hand = Ran::of(sh.arg("-eu").arg(&file), format!("{} {set:?}", who.name));
-            assert_eq!(by_hand.stderr, "", "{}\n{script}", by_hand.what);
-            let run = who.run(&of(&["run"])).succeeds();
-            assert_eq!(by_hand.stdout, run, "{}\n{script}", by_hand.what);
-            assert!(run.lines().count() > 8, "the probes showed nothing: {run}");
+            let run = who.run(&of(&["run"]));
+            let talk = |text: &str| {
+                text.lines()
+                    .filter(|line| !line.starts_with("note:"))
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            };
+            assert_eq!(by_hand.stdout, run.stdout, "{}\n{script}", by_hand.what);
+            assert_eq!(talk(&by_hand.stderr), talk(&run.stderr), "{}\n{script}", by_hand.what);
+            assert!(run.succeeds().lines().count() > 8, "the probes showed nothing");
         }
     });
 }

@@ -32,7 +32,13 @@ enum Form {
 pub(crate) fn plan(args: PlanArgs, global: &Global) -> Result<u8, Error> {
     let argv =
         if args.command.is_empty() { shell_of(&args.stages.chosen()?) } else { args.command };
-    let plan = Plan::new(&args.stages.spec(argv)?)?;
+    let mut spec = args.stages.spec(argv)?;
+    if matches!(args.form, Form::Sh) {
+        // What is made by hand is not ours to sweep.
+        spec.host.state_base = std::env::temp_dir();
+        spec.id = format!("by-hand-{}", spec.id);
+    }
+    let plan = Plan::new(&spec)?;
     match args.form {
         Form::Text => print(&plan, global)?,
         Form::Sh => anstream::print!("{}", show::script(&plan)),
