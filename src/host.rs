@@ -78,15 +78,15 @@ impl Host {
             subids: subids(uid),
             hidden: there(HIDDEN).into_iter().map(|path| (path.clone(), path.is_dir())).collect(),
             read_only: there(READ_ONLY),
-            state_base: state_base(uid),
+            state_base: state_base(uid, initial),
             dynamic_program: dynamic_program(),
         }
     }
 }
 
-/// `/run/sandbox` for root, else `$XDG_RUNTIME_DIR/sandbox`, else `/tmp/sandbox-UID`.
-fn state_base(uid: u32) -> PathBuf {
-    if uid == 0 {
+/// `/run/sandbox` for the machine's root, else `$XDG_RUNTIME_DIR/sandbox`, else `/tmp/sandbox-UID`.
+fn state_base(uid: u32, initial: bool) -> PathBuf {
+    if uid == 0 && initial {
         return PathBuf::from("/run/sandbox");
     }
     match env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {

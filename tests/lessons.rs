@@ -1,0 +1,204 @@
+//! The lessons themselves: on this kernel, as root and as an ordinary user, and the host after it.
+
+mod common;
+
+use std::fs;
+
+use common::{Ran, Who, as_user, everybody};
+use serde_json::Value;
+
+fn json(who: &Who, args: &[&str]) -> Value {
+    let args = [args, &["--format", "json"]].concat();
+    serde_json::from_str(&who.run(&args).succeeds()).unwrap()
+}
+
+fn numbers(who: &Who) -> Vec<String> {
+    let lessons = json(who, &["lesson"]);
+    let all = lessons["lessons"].as_array().unwrap();
+    assert!(all.iter().all(|lesson| lesson["runnable"] == true), "{lessons:#}");
+    all.iter().map(|lesson| lesson["lesson"].to_string()).collect()
+}
+
+#[test]
+fn every_claim_of_every_lesson_holds_and_none_is_skipped() {
+    everybody("lessons", |who| {
+        for number in numbers(who) {
+            let lesson = json(who, &["lesson", &number]);
+            let claims = &lesson["claims"];
+            let wrong: Vec<&Value> = (lesson["parts"].as_array().unwrap().iter())
+                .filter(|part| {
+                    !part["skipped"].is_null()
+                        || part["claims"].as_array().unwrap().iter().any(|c| c["holds"] != true)
+                })
+                .collect();
+            assert_eq!(claims["failed"], 0, "{}: lesson {number}: {wrong:#?}", who.name);
+            assert_eq!(claims["skipped"], 0, "{}: lesson {number}: {wrong:#?}", who.name);
+            assert!(claims["held"].as_u64().unwrap() > 20, "{claims}");
+            assert_eq!(lesson["left_behind"], serde_json::json!([]));
+        }
+    });
+}
+
+#[test]
+fn the_json_of_a_lesson_has_the_documented_shape() {
+    as_user("JSON shape", |who| {
+        let lesson = json(who, &["lesson", "1"]);
+        let keys = |value: &Value| {
+            value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(keys(&lesson), "lesson slug title parts claims left_behind");
+        let part = &lesson["parts"][1];
+        assert_eq!(keys(part), "id title adds stages skipped calls probes experiments claims");
+        assert_eq!(part["adds"], serde_json::json!(["chroot"]));
+        assert_eq!(keys(&part["stages"]), "without with");
+        assert_eq!(keys(&part["probes"][0]), "command without with changed");
+        assert_eq!(keys(&part["probes"][0]["with"]), "stdout stderr status");
+        assert_eq!(keys(&part["claims"][0]), "says holds");
+        assert_eq!(keys(&lesson["claims"]), "held failed skipped");
+        let step = &lesson["parts"][3]["experiments"][0]["steps"][0];
+        assert_eq!(keys(step), "command without with changed in id attack");
+    });
+}
+
+/// What a lesson must not change.
+fn host_facts() -> Vec<(String, String)> {
+    let shell = |what: &str, command: &str| {
+        let mut sh = std::process::Command::new("/bin/sh");
+        (what.to_owned(), Ran::of(sh.args(["-c", command]), what.to_owned()).stdout)
+    };
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    vec![
+        shell("hostname", "hostname"),
+        shell("links", "ip -o link | cut -d: -f2"),
+        shell("routes", "ip route"),
+        shell("namespaces", "readlink /proc/1/ns/* /proc/self/ns/*"),
+        ("mounts".to_owned(), mounts.lines().filter(|line| !line.contains("test")).collect()),
+        shell("queues", "cat /proc/sysvipc/shm /proc/sysvipc/msg | wc -l"),
+    ]
+}
+
+#[test]
+fn the_host_is_the_same_after_every_lesson() {
+    everybody("host unchanged", |who| {
+        numbers(who); // the rootfs is there from now on
+        let (before, clock) = (host_facts(), std::time::SystemTime::now());
+        let steady = std::time::Instant::now();
+        for number in numbers(who) {
+            who.run(&["lesson", &number]).succeeds();
+        }
+        assert_eq!(host_facts(), before, "{}", who.name);
+        let wall = clock.elapsed().unwrap();
+        let drift = wall.abs_diff(steady.elapsed());
+        assert!(drift < std::time::Duration::from_secs(5), "the clock was set by {drift:?}");
+    });
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_and_a_pipe_gets_no_colour() {
+    use unicode_width::UnicodeWidthStr;
+    as_user("widths", |who| {
+        for number in numbers(who) {
+            for columns in ["80", "100", "120"] {
+                let mut sandbox = who.sandbox(&["lesson", &number]);
+                let ran = Ran::of(sandbox.env("COLUMNS", columns), format!("lesson {number}"));
+                let text = ran.ends_with(0).stdout;
+                assert!(!text.contains('\x1b'), "escape sequences in a pipe");
+                let limit: usize = columns.parse().unwrap();
+                for line in text.lines() {
+                    assert!(line.width() <= limit, "{} columns of {columns}: {line}", line.width());
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn colour_is_there_when_asked_for_and_never_with_no_color() {
+    as_user("colour", |who| {
+        let with = |args: &[&str], no_color: bool| {
+            let mut sandbox = who.sandbox(args);
+            if no_color {
+                sandbox.env("NO_COLOR", "1");
+            }
+            Ran::of(&mut sandbox, args.join(" ")).ends_with(0).stdout
+        };
+        assert!(with(&["--color", "always", "lesson", "1.2"], false).contains("\x1b["));
+        assert!(!with(&["--color", "never", "lesson", "1.2"], false).contains('\x1b'));
+        assert!(!with(&["lesson", "1.2"], true).contains('\x1b'));
+    });
+}
+
+#[test]
+fn a_part_is_found_by_number_and_by_name() {
+    as_user("parts", |who| {
+        let by_number = who.run(&["lesson", "1.6"]).succeeds();
+        let by_name = who.run(&["lesson", "chroot.break-out"]).succeeds();
+        for text in [&by_number, &by_name] {
+            assert!(text.contains("1.6  Breaking out"), "{text}");
+            assert!(!text.contains("1.7"), "{text}");
+            assert!(text.ends_with("4 claims held, 0 failed\n"), "{text}");
+        }
+    });
+}
+
+#[test]
+fn an_instructor_takes_a_layer_away_and_sees_which_claims_no_longer_hold() {
+    as_user("without a layer", |who| {
+        let ran = who.run(&["lesson", "2.uts", "--without", "uts"]).ends_with(1);
+        let failed = "✘ the UTS namespace is another one: this does not hold here";
+        assert!(ran.stdout.contains(failed), "{}", ran.stdout);
+        assert!(ran.stdout.contains("✔ inside, the rename works"), "{}", ran.stdout);
+    });
+}
+
+#[test]
+fn a_wrong_lesson_file_is_an_error_with_the_place_and_the_nearest_name() {
+    as_user("wrong lessons", |who| {
+        let good = fs::read_to_string("lessons/01-chroot.yaml").unwrap();
+        let dir = who.home().join("lessons");
+        fs::create_dir(&dir).unwrap();
+        let check = |wrong: &str, with: &str, words: &[&str]| {
+            assert!(good.contains(wrong), "{wrong}");
+            fs::write(dir.join("1.yaml"), good.replacen(wrong, with, 1)).unwrap();
+            let args = ["lesson", "--lessons", dir.to_str().unwrap(), "--dry-run"];
+            who.run(&args).ends_with(125).complains(words);
+        };
+        check(
+            "stages: [mnt, rootfs]",
+            "stages: [mnt, rotfs]",
+            &["1.yaml:", "did you mean `rootfs`?"],
+        );
+        check("    learned:", "    lerned:", &["1.yaml:", "`lerned`", "did you mean `learned`?"]);
+        check("lesson: 1", "lesson: one", &["1.yaml:2:9:", "invalid type"]);
+        check("format: 1", "format: 2", &["1.yaml:1:", "format 2 is not known"]);
+        check("about: pwd", "about: pvd", &["1.yaml:", "runs no `pvd`"]);
+        check("attack: proc-root", "attack: proc-rot", &["did you mean `proc-root`?"]);
+    });
+}
+
+#[test]
+fn where_user_namespaces_are_forbidden_the_reason_and_the_remedy_are_said() {
+    as_user("forbidden", |who| {
+        // In a user namespace of its own the limit can be set for those below it.
+        let forbid = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv \
+            --bounding-set -all --inh-caps -all \"$@\"";
+        let within = |args: &[&str]| {
+            let mut unshare = who.command("/usr/bin/unshare");
+            unshare.args(["--user", "--map-root-user", "sh", "-c", forbid, "sh"]);
+            let sandbox = who.sandbox(args);
+            unshare.arg(sandbox.get_program()).args(args);
+            Ran::of(&mut unshare, format!("forbidden: {}", args.join(" ")))
+        };
+        within(&["run", "--", "true"]).ends_with(125).complains(&[
+            "unshare(CLONE_NEWUSER)",
+            "ENOSPC",
+            "allows no user namespaces",
+            "sysctl user.max_user_namespaces",
+        ]);
+        let doctor = within(&["doctor"]).ends_with(1);
+        assert!(doctor.stdout.contains("sysctl user.max_user_namespaces"), "{}", doctor.stdout);
+        let lesson = within(&["lesson", "2.uts"]).ends_with(0);
+        assert!(lesson.stdout.contains("skipped: "), "{}", lesson.stdout);
+        assert!(lesson.stdout.contains("what would allow it: "), "{}", lesson.stdout);
+    });
+}
