@@ -82,8 +82,12 @@ fn hold_quietly() -> nix::Result<()> {
     signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ending), None)
 }
 
-/// In a process that only waits for its child: Ctrl-C is the command's business.
+/// In a process that only waits for its child: Ctrl-C is the command's business. Without a terminal
+/// there is no Ctrl-C, and whoever sends the signal means it.
 pub(crate) fn leave_terminal_signals_to_the_child() {
+    if !nix::unistd::isatty(std::io::stdin()).unwrap_or(false) {
+        return;
+    }
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     act(Signal::SIGINT, &ignore);
     act(Signal::SIGQUIT, &ignore);
