@@ -10,8 +10,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
+use crate::output::{OUTPUT_LIMIT, Output};
 use crate::plan::Planned;
-use crate::run::{OUTPUT_LIMIT, Output};
 use crate::signals;
 use crate::syscall::Syscall;
 

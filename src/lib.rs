@@ -13,6 +13,7 @@ pub mod join;
 pub mod lesson;
 pub mod lint;
 pub mod matrix;
+pub mod output;
 pub mod plan;
 pub mod probe;
 pub mod remedy;

@@ -9,7 +9,7 @@
 //! There is one thread only: unshare(CLONE_NEWUSER) fails in a process with more.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use nix::unistd::{ForkResult, Pid};
 
 use crate::child::{self, Report, Wires, wait_for};
 use crate::error::Error;
+use crate::output::Output;
 use crate::plan::{Plan, Planned};
 use crate::signals;
 use crate::state::{Label, State};
@@ -41,7 +42,7 @@ pub struct Event<'a> {
 #[derive(Default)]
 pub struct Options<'a> {
     /// Catch the command's output instead of letting it through. The command then gets an empty
-    /// stdin and a session of its own, and may write [`OUTPUT_LIMIT`] bytes to a file.
+    /// stdin and a session of its own, and may write [`OUTPUT_LIMIT`](crate::output::OUTPUT_LIMIT) bytes to a file.
     pub capture: bool,
     /// Kill the command after this time.
     pub timeout: Option<Duration>,
@@ -72,9 +73,6 @@ impl<'a> Options<'a> {
         }
     }
 }
-
-/// How many bytes a captured command may write to one file, its output included.
-pub const OUTPUT_LIMIT: u64 = 64 << 20;
 
 /// How it ended.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -321,33 +319,6 @@ fn follow(
         result.map_err(|errno| refused(planned, errno))?;
     }
     Ok(())
-}
-
-/// Where the output of a captured command goes: files in memory, which no reader has to empty.
-pub(crate) struct Output {
-    pub(crate) stdin: File,
-    pub(crate) stdout: File,
-    pub(crate) stderr: File,
-}
-
-impl Output {
-    fn new() -> Result<Output, Error> {
-        let memory = |name: &str| {
-            let fd = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC);
-            fd.map(File::from).map_err(|errno| Error::io("make a file in memory")(errno))
-        };
-        let stdin = File::open("/dev/null").map_err(Error::io("open /dev/null"))?;
-        Ok(Output { stdin, stdout: memory("stdout")?, stderr: memory("stderr")? })
-    }
-
-    fn read(&mut self) -> Result<(Vec<u8>, Vec<u8>), Error> {
-        let read = |file: &mut File| {
-            let mut bytes = Vec::new();
-            file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map(|_| bytes)
-        };
-        let both = read(&mut self.stdout).and_then(|out| Ok((out, read(&mut self.stderr)?)));
-        both.map_err(Error::io("read what the command wrote"))
-    }
 }
 
 fn ask(options: &mut Options, planned: &Planned) -> Result<(), Error> {

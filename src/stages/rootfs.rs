@@ -5,7 +5,7 @@
 //! the private mount table, at a place of our own; the directory on disk stays as it is.
 
 // ANCHOR: stage
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
 
@@ -15,12 +15,8 @@ use crate::syscall::Syscall;
 pub(super) struct Rootfs;
 
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
-const LINKS: &[(&str, &str)] = &[
-    ("/proc/self/fd", "fd"),
-    ("/proc/self/fd/0", "stdin"),
-    ("/proc/self/fd/1", "stdout"),
-    ("/proc/self/fd/2", "stderr"),
-];
+const LINKS: &[(&str, &str)] =
+    &[("fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")];
 
 const WHY_PTS: &str = "terminals of its own, for programs that open one";
 const WHY_SHM: &str = "memory with a name, for shm_open(3)";
@@ -103,7 +99,7 @@ impl Stage for Rootfs {
         }
         for (to, name) in LINKS {
             steps.push(
-                Syscall::Symlink(PathBuf::from(to), dev(name))
+                Syscall::Symlink(Path::new("/proc/self").join(to), dev(name))
                     .because("the usual names for open descriptors"),
             );
         }

@@ -1,0 +1,107 @@
+//! What is printed is what runs: each plan against what strace(1) saw.
+
+mod common;
+
+use common::{Ran, Who, everybody, has};
+
+const SETS: &[&[&str]] = &[
+    &["--only", "chroot"],
+    &["--level", "chroot"],
+    &["--only", "mnt,rootfs,pivot-root"],
+    &["--only", "user,uts,ipc,net,cgroup-ns"],
+    &["--only", "mnt,time,pid"],
+    &["--level", "namespaces"],
+    &["--level", "namespaces", "--init", "--with", "time"],
+];
+
+/// The calls that plans are made of, as the kernel knows them.
+const CALLS: &str = "fork,vfork,clone,clone3,prctl,setgroups,setresgid,setresuid,unshare,\
+    sethostname,mount,umount2,pivot_root,chroot,chdir,close_range,mkdir,symlink,symlinkat,\
+    execve,sendto,openat,open,write";
+
+#[test]
+fn the_plan_is_what_strace_sees_in_the_same_order() {
+    if !has("strace", "strace") {
+        return;
+    }
+    everybody("strace", |who| {
+        for set in SETS {
+            let name = format!("strace-{}", who.name);
+            let command = ["--", "/bin/true"];
+            let plan = [&["plan", "--as", "json"], *set, &command].concat();
+            let plan = planned(&who.run(&plan).succeeds());
+            let run = [&["run", "--name", &name], *set, &command].concat();
+            let seen = traced(who, &run, &name);
+            let mut from = 0;
+            for call in &plan {
+                let found = seen[from..].iter().position(|line| matches(call, line));
+                let Some(found) = found else {
+                    let rest = seen[from..].join("\n");
+                    panic!("{} {set:?}: {call}\nis not in:\n{rest}", who.name);
+                };
+                from += found + 1;
+            }
+            let of_ours = |line: &&String| {
+                ["unshare(", "pivot_root(", "chroot(", "umount2(", "mount("]
+                    .iter()
+                    .any(|call| line.starts_with(call))
+            };
+            let isolating = |lines: &[String]| lines.iter().filter(of_ours).count();
+            assert_eq!(isolating(&seen), isolating(&plan), "{} {set:?}: a call too many", who.name);
+        }
+    });
+}
+
+/// The calls of a plan; the name of the sandbox is `ID`.
+fn planned(json: &str) -> Vec<String> {
+    let plan: serde_json::Value = serde_json::from_str(json).unwrap();
+    let steps = plan["steps"].as_array().unwrap();
+    let calls: Vec<String> =
+        steps.iter().map(|step| step["call"].as_str().unwrap().to_owned()).collect();
+    let root = calls.iter().find_map(|call| call.strip_prefix("mkdir(\""));
+    let id = root.and_then(|path| path.split('/').rev().nth(1)).unwrap_or("no id").to_owned();
+    calls.iter().map(|call| call.replace(&id, "ID")).collect()
+}
+
+/// What strace saw, from the first call that can be of the plan.
+fn traced(who: &Who, args: &[&str], name: &str) -> Vec<String> {
+    let file = who.home().join("trace");
+    let sandbox = who.sandbox(args);
+    let mut strace = who.command("/usr/bin/strace");
+    strace.args(["-f", "-s", "400", "-e", &format!("trace={CALLS}"), "-o"]).arg(&file);
+    strace.arg(sandbox.get_program()).args(args);
+    Ran::of(&mut strace, format!("strace {}", args.join(" "))).succeeds();
+    let trace = std::fs::read_to_string(&file).unwrap();
+    let call = |line: &str| {
+        let line = line.split_once(' ').unwrap_or_default().1.trim().replace(name, "ID");
+        line.strip_prefix("<... ").map_or(line.clone(), |_| String::new())
+    };
+    trace.lines().map(call).filter(|line| !line.is_empty()).collect()
+}
+
+/// Whether a line of strace is this call of a plan. Reading and writing a file takes more than one
+/// call, and the C library has its own ways to fork and to link.
+fn matches(call: &str, line: &str) -> bool {
+    let (name, arguments) = call.split_once('(').unwrap();
+    let first = || arguments.split(',').next().unwrap().trim_end_matches(')').to_owned();
+    match name {
+        "fork" => ["clone(", "clone3(", "fork("].iter().any(|name| line.starts_with(name)),
+        "write" => line.starts_with("openat(") && line.contains(&first()) && line.contains("O_W"),
+        "open" => line.starts_with("openat(") && line.contains(&first()),
+        "symlink" => {
+            let names: Vec<&str> = arguments.split('"').skip(1).step_by(2).collect();
+            line.starts_with("symlink") && names.iter().all(|name| line.contains(name))
+        }
+        "sendto" => line.starts_with("sendto(") && line.contains("AF_NETLINK"),
+        "execve" => line.starts_with("execve(") && line.contains(&first()),
+        "close_range" => line.starts_with(&format!("close_range({},", first())),
+        "prctl" => line.starts_with("prctl(") && line.contains(&first()),
+        "mount" => {
+            let names: Vec<&str> = arguments.split('"').skip(1).step_by(2).collect();
+            let flags = arguments.split(", ").nth(3).unwrap_or_default();
+            let same = flags.split('|').filter(|flag| *flag != "0").all(|flag| line.contains(flag));
+            line.starts_with("mount(") && same && names.iter().all(|name| line.contains(name))
+        }
+        _ => line.starts_with(call.trim_end_matches(')')),
+    }
+}
