@@ -3,7 +3,7 @@
 use colored::Colorize;
 
 use super::table::{Row, table};
-use super::text::{pad, width, wrap};
+use super::text::{fold, pad, width, wrap};
 use crate::matrix;
 use crate::probe::{BUILT_IN, BuiltIn, Pair};
 
@@ -41,6 +41,7 @@ pub(crate) fn matrix(rows: &[matrix::Row]) -> String {
                     let mark = if *isolated { mark.green() } else { mark.dimmed() };
                     out.push_str(&format!(" {mark}"));
                 }
+                out.truncate(out.trim_end().len());
                 out.push('\n');
             }
             Err(skip) => {
@@ -50,12 +51,12 @@ pub(crate) fn matrix(rows: &[matrix::Row]) -> String {
             }
         }
     }
-    out.push_str(
-        "\nyes: isolated by this stage alone, with what it needs · shared: as without it.\n",
-    );
+    out.push_str("\nyes  isolated by this stage, together with what it needs\n·    shared\n\n");
     out.push_str("Measured just now, each probe with the stage and without it:\n\n");
     for probe in BUILT_IN {
-        out.push_str(&format!("  {}{}\n", pad(probe.name, 10), probe.command.dimmed()));
+        let lines = fold(probe.command, width().saturating_sub(12).max(20));
+        let command = lines.join(&format!("\n{}", " ".repeat(12)));
+        out.push_str(&format!("  {}{}\n", pad(probe.name, 10), command.dimmed()));
     }
     out
 }
