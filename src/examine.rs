@@ -53,7 +53,7 @@ pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
         return Ok(None);
     }
     let nothing = lesson::Action::nothing();
-    let sides = [&part.without, &part.with].map(on_stand_in);
+    let sides = [&part.without, &part.with].map(Side::on_stand_in);
     let actions = sides.map(|side| Action { action: &nothing, side });
     skip(stand_in::perform(lab, &actions).map(drop))
 }
@@ -116,7 +116,7 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
         if experiment.only.is_some_and(|only| only != which) {
             return Ok(vec![None; experiment.steps.len()]);
         }
-        let action = |action| Action { action, side: on_stand_in(side) };
+        let action = |action| Action { action, side: side.on_stand_in() };
         let actions: Vec<Action> = experiment.steps.iter().map(action).collect();
         Ok(stand_in::perform(lab, &actions)?.into_iter().map(Some).collect())
     };
@@ -125,21 +125,13 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
     Ok(without.into_iter().zip(with).map(|(left, right)| Pair::new(left, right, None)).collect())
 }
 
-/// On the stand-in host everybody is root of its user namespace: the stage that joins for an
-/// ordinary user is not needed there.
-fn on_stand_in(side: &Side) -> Side {
-    let mut side = side.clone();
-    side.stages.retain(|stage| !(side.user_joined && *stage == "user"));
-    side
-}
-
 fn calls(part: &Part, lab: &Lab) -> Result<Vec<Planned>, Error> {
     // What never runs on this machine itself is planned as for the stand-in host.
     let mut lab = lab.clone();
     if part.probes.is_empty() {
         lab.host = Host { machine_root: false, guard: Vec::new(), ..lab.host };
     }
-    let on = |side: &Side| if part.probes.is_empty() { on_stand_in(side) } else { side.clone() };
+    let on = |side: &Side| if part.probes.is_empty() { side.on_stand_in() } else { side.clone() };
     // The same id on both sides, or every path would be a difference.
     let plan = |side: &Side| {
         let mut spec = Task::on(&on(side), &lab, None).spec();

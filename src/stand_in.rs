@@ -59,7 +59,8 @@ pub fn shell(lab: &Lab, side: &Side) -> Result<u8, Error> {
     let mut inside = || {
         let shell = || {
             let lab = begin()?;
-            let task = Task::on(side, &lab, None);
+            let side = side.on_stand_in();
+            let task = Task::on(&side, &lab, None);
             let command = Command {
                 argv: vec!["/bin/sh".into()],
                 env: vec![("PS1".into(), format!("({}) \\w # ", side.name).into())],

@@ -1,0 +1,134 @@
+//! `sandbox shell` on a terminal: job control, the window's size, an orderly end.
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{Who, everybody, has};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// A terminal with a program on it.
+struct Terminal {
+    keyboard: File,
+    screen: Arc<Mutex<String>>,
+    program: Child,
+}
+
+impl Terminal {
+    fn start(who: &Who, args: &[&str]) -> Terminal {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let (keyboard, slave) = (File::from(pty.master), File::from(pty.slave));
+        let sandbox = who.sandbox(args);
+        // setsid(1) makes the terminal the controlling one.
+        let mut program = who.command("/usr/bin/setsid");
+        // Who started the tests may have told everybody to ignore Ctrl-C.
+        program.args(["--ctty", "--wait", "env", "--default-signal=INT,QUIT,TSTP"]);
+        program.arg(sandbox.get_program()).args(args);
+        program.env("TERM", "xterm").stdin(slave.try_clone().unwrap());
+        program.stdout(slave.try_clone().unwrap()).stderr(slave);
+        let program = program.spawn().unwrap();
+        let screen = Arc::new(Mutex::new(String::new()));
+        let (mut output, shown) = (keyboard.try_clone().unwrap(), screen.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(n @ 1..) = output.read(&mut bytes) {
+                shown.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..n]));
+            }
+        });
+        Terminal { keyboard, screen, program }
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until the screen shows `text`, and clears it.
+    fn shows(&mut self, text: &str) {
+        let begin = Instant::now();
+        loop {
+            let mut screen = self.screen.lock().unwrap();
+            if let Some(at) = screen.find(text) {
+                screen.drain(..at + text.len());
+                return;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "no `{text}` on:\n{screen}");
+            drop(screen);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+#[test]
+fn a_shell_inside_has_job_control_sees_the_window_and_exits_cleanly() {
+    if !has("a shell on a terminal", "setsid") {
+        return;
+    }
+    everybody("shell on a terminal", |who| {
+        let name = format!("shell-{}", who.name);
+        let args = ["shell", "--level", "namespaces", "--name", &name, "--hostname", "inside"];
+        let mut terminal = Terminal::start(who, &args);
+        terminal.shows("@inside:");
+
+        terminal.types("echo be''gun; sleep 1000\n");
+        terminal.shows("begun");
+        terminal.types("\x03");
+        terminal.types("echo co''de $?\n");
+        terminal.shows("code 130");
+
+        terminal.types("echo be''gun; sleep 1000\n");
+        terminal.shows("begun");
+        terminal.types("\x1a");
+        terminal.shows("Stopped");
+        terminal.types("kill -9 %1; wait; echo go''ne\n");
+        terminal.shows("gone");
+
+        let size = Winsize { ws_row: 33, ws_col: 99, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&terminal.keyboard, size).unwrap();
+        terminal.types("stty size\n");
+        terminal.shows("33 99");
+
+        terminal.types("exit 5\n");
+        assert_eq!(terminal.program.wait().unwrap().code(), Some(5));
+        who.assert_gone(&name);
+    });
+}
+
+#[test]
+fn a_lesson_on_a_terminal_asks_first_and_grades_the_answer() {
+    if !has("a lesson on a terminal", "setsid") {
+        return;
+    }
+    everybody("lesson on a terminal", |who| {
+        let mut terminal = Terminal::start(who, &["--color", "never", "lesson", "1.2"]);
+        terminal.shows("3  both");
+        terminal.shows("> ");
+        terminal.types("1\n");
+        terminal.shows("You said 1: not so.");
+        terminal.shows("It was 2");
+        terminal.shows("q quit > ");
+        terminal.types("s\n");
+        terminal.shows(":/# ");
+        terminal.types("ls /bin/busy''box; exit\n");
+        terminal.shows("/bin/busybox");
+        terminal.shows("q quit > ");
+        terminal.types("t\n");
+        terminal.shows("stand-in host");
+        terminal.types("cat /proc/1/root/etc/sec''ret; exit\n");
+        terminal.shows("the stand-in host's secret");
+        terminal.shows("q quit > ");
+        terminal.types("\n");
+        terminal.shows("3 claims held, 0 failed");
+        assert_eq!(terminal.program.wait().unwrap().code(), Some(0));
+    });
+}
