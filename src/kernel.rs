@@ -1,12 +1,13 @@
 //! Calls that take more than a line to make.
 
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 /// Lets the set-user-ID program write the map: the kernel lets nobody else map other people's ids.
@@ -32,6 +33,31 @@ pub(crate) fn pidfd_open(pid: i32, wanted: i32) -> nix::Result<()> {
     let pid = rustix::process::Pid::from_raw(pid).ok_or(Errno::ESRCH)?;
     let opened = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
     keep_as(opened.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?, wanted)
+}
+
+pub(crate) fn setns(fd: i32, namespace: CloneFlags) -> nix::Result<()> {
+    nix::sched::setns(borrow(&fd), namespace)
+}
+
+pub(crate) fn fchdir(fd: i32) -> nix::Result<()> {
+    nix::unistd::fchdir(borrow(&fd))
+}
+
+/// A descriptor that a plan knows by its number.
+fn borrow(fd: &i32) -> BorrowedFd<'_> {
+    // SAFETY: it is used for one call; the kernel answers EBADF for one that is not open.
+    #[expect(unsafe_code)]
+    unsafe {
+        BorrowedFd::borrow_raw(*fd)
+    }
+}
+
+/// Closes every descriptor from this number on.
+pub(crate) fn close_from(fd: u32) -> nix::Result<()> {
+    // SAFETY: whoever owns a descriptor from this number on gives up using it, by plan.
+    #[expect(unsafe_code)]
+    let result = unsafe { libc::close_range(fd, u32::MAX, 0) };
+    Errno::result(result).map(drop)
 }
 
 /// As `exec 9<DIR` in a shell: whatever had the number before is closed.

@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -282,11 +281,7 @@ impl Syscall {
             }
             Self::SetDumpable => nix::sys::prctl::set_dumpable(true),
             Self::MapIds(..) => Err(Errno::ENOSYS), // the parent's to make
-            // SAFETY: the number is borrowed for this one call; a closed one is the kernel's EBADF.
-            #[expect(unsafe_code)]
-            Self::Setns(fd, namespace) => {
-                nix::sched::setns(unsafe { BorrowedFd::borrow_raw(*fd) }, *namespace)
-            }
+            Self::Setns(fd, namespace) => kernel::setns(*fd, *namespace),
             Self::PidfdOpen(pid, fd) => kernel::pidfd_open(*pid, *fd),
             Self::Setrlimit(resource, n) => nix::sys::resource::setrlimit(*resource, *n, *n),
             Self::Unshare(namespace) => nix::sched::unshare(*namespace),
@@ -307,14 +302,8 @@ impl Syscall {
             Self::Chroot(dir) => nix::unistd::chroot(dir),
             Self::Chdir(dir) => nix::unistd::chdir(dir),
             Self::OpenAs(dir, fd) => kernel::open_as(dir, *fd),
-            // SAFETY: the number is borrowed for this one call; a closed one is the kernel's EBADF.
-            #[expect(unsafe_code)]
-            Self::Fchdir(fd) => nix::unistd::fchdir(unsafe { BorrowedFd::borrow_raw(*fd) }),
-            // SAFETY: whoever owns a descriptor from this number on gives up using it, by plan.
-            #[expect(unsafe_code)]
-            Self::CloseFrom(fd) => {
-                Errno::result(unsafe { libc::close_range(*fd, u32::MAX, 0) }).map(drop)
-            }
+            Self::Fchdir(fd) => kernel::fchdir(*fd),
+            Self::CloseFrom(fd) => kernel::close_from(*fd),
             Self::Mkdir(dir, mode) => errno(fs::DirBuilder::new().mode(*mode).create(dir)),
             Self::Create(file, mode) => {
                 let mut options = fs::OpenOptions::new();

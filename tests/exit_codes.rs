@@ -1,5 +1,7 @@
 //! `sandbox run` ends as its command ends, and says what went wrong when it is its own fault.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use common::{as_root, as_user, everybody};

@@ -1,5 +1,7 @@
 //! Killed at whatever step: nothing is left after `sandbox clean`.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use std::io::{BufReader, Read, Write};

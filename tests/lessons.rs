@@ -1,5 +1,7 @@
 //! The lessons themselves: on this kernel, as root and as an ordinary user, and the host after it.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use std::fs;

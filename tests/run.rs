@@ -1,5 +1,7 @@
 //! `sandbox run`: what the stages change for a command, and what they leave alone.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! `sandbox plan --as sh` is a script that does the same by hand, with util-linux and iproute2.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use std::fs;

@@ -1,10 +1,12 @@
 //! `sandbox shell` on a terminal: job control, the window's size, an orderly end.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! What is printed is what runs: each plan against what strace(1) saw.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use common::{Ran, Who, everybody, has};

@@ -1,5 +1,7 @@
 //! The commands that compare, measure, look and explain.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use common::{Ran, Who, as_user, everybody};
