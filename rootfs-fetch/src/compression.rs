@@ -4,21 +4,90 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+/// The most memory that reading an xz file may take, in KiB: four times what `xz -9` asks for.
+const XZ_MEMORY: u32 = 256 * 1024;
 
 /// The plain bytes of a gzip, xz, zstd or plain stream, told apart by its first bytes.
 ///
 /// # Errors
-/// When the beginning cannot be read or is broken.
+/// When the beginning cannot be read.
 pub(crate) fn plain<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let start = reader.fill_buf()?;
     Ok(if start.starts_with(b"\x1f\x8b") {
         Box::new(MultiGzDecoder::new(reader))
     } else if start.starts_with(b"\xfd7zXZ\0") {
-        Box::new(XzReader::new(reader, true))
+        Box::new(XzReader::new_mem_limit(reader, true, XZ_MEMORY))
     } else if start.starts_with(b"\x28\xb5\x2f\xfd") {
-        Box::new(StreamingDecoder::new(reader).map_err(io::Error::other)?)
+        Box::new(Zstd { reader, decoder: FrameDecoder::new() })
     } else {
         Box::new(reader)
     })
+}
+
+/// A zstd stream. It is made of frames, one after the other; some hold notes and no data.
+struct Zstd<R> {
+    reader: R,
+    decoder: FrameDecoder,
+}
+
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.decoder.can_collect() == 0 {
+            if !self.decoder.is_finished() {
+                let some = BlockDecodingStrategy::UptoBytes(buffer.len());
+                self.decoder.decode_blocks(&mut self.reader, some).map_err(broken)?;
+            } else if !self.next_frame()? {
+                return Ok(0);
+            }
+        }
+        self.decoder.read(buffer)
+    }
+}
+
+impl<R: BufRead> Zstd<R> {
+    /// Begins the next frame. `false` at the end of the stream.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        if self.reader.fill_buf()?.is_empty() {
+            return Ok(false);
+        }
+        match self.decoder.init(&mut self.reader) {
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length,
+                ..
+            })) => {
+                let note = &mut (&mut self.reader).take(u64::from(length));
+                io::copy(note, &mut io::sink())?;
+            }
+            begun => begun.map_err(broken)?,
+        }
+        Ok(true)
+    }
+}
+
+fn broken(error: FrameDecoderError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `printf x | zstd`, and a frame that holds a note.
+    const FRAME: &[u8] = b"\x28\xb5\x2f\xfd\x20\x01\x09\x00\x00x";
+    const NOTE: &[u8] = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc";
+
+    fn read(bytes: &[u8]) -> io::Result<String> {
+        let mut text = String::new();
+        plain(bytes)?.read_to_string(&mut text).map(|_| text)
+    }
+
+    #[test]
+    fn every_frame_of_a_zstd_stream_is_read() {
+        let stream = [FRAME, NOTE, FRAME, FRAME].concat();
+        assert_eq!(read(&stream).expect("a stream"), "xxx");
+        assert!(read(&stream[..stream.len() - 1]).is_err());
+    }
 }

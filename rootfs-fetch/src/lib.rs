@@ -12,17 +12,38 @@
 //! # }
 //! ```
 
+mod apt;
+mod auth;
+mod bundle;
 mod compression;
+mod deb;
+mod digest;
+mod download;
 pub mod elf;
 mod error;
+mod file;
 mod host;
+mod http;
+mod import;
+mod item;
+mod meter;
+mod oci;
 mod progress;
+mod reference;
+mod registry;
+mod remove;
 mod resolve;
 mod skeleton;
 mod store;
+mod unpack;
 mod user;
+mod verify;
+mod walk;
 
+pub use bundle::SOURCE_NOTICE;
 pub use error::Error;
 pub use progress::Progress;
 pub use resolve::resolve_in;
 pub use store::{Fetch, Rootfs, Source, Store};
+pub use unpack::Limits;
+pub use verify::Verified;

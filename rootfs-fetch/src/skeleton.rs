@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Error;
+use crate::{Error, resolve_in};
 
 const DIRS: [(&str, u32); 15] = [
     ("bin", 0o755),
@@ -37,18 +37,34 @@ const FILES: [(&str, &str); 5] = [
 /// Makes the directories and files that are not there yet. What an image brought stays.
 pub(crate) fn complete(root: &Path) -> Result<(), Error> {
     for (dir, mode) in DIRS {
-        let path = root.join(dir);
+        let Some(path) = place_in(root, dir) else { continue };
         if path.symlink_metadata().is_ok() {
             continue;
         }
-        fs::create_dir(&path).map_err(Error::io("make the directory", &path))?;
+        match fs::create_dir(&path) {
+            // An image may close its directories even to their owner.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+            made => made.map_err(Error::io("make the directory", &path))?,
+        }
         let permissions = Permissions::from_mode(mode);
         fs::set_permissions(&path, permissions).map_err(Error::io("set the mode of", &path))?;
     }
     for (file, text) in FILES {
-        write_new(&root.join(file), text.as_bytes(), 0o644)?;
+        let Some(path) = place_in(root, file) else { continue };
+        match write_new(&path, text.as_bytes(), 0o644) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            written => written?,
+        }
     }
     Ok(())
+}
+
+/// Where something belongs. An image may have links in place of directories: they lead somewhere
+/// in the root, as for a process in it, or nowhere.
+fn place_in(root: &Path, path: &str) -> Option<PathBuf> {
+    let path = Path::new(path);
+    let parent = resolve_in(root, path.parent()?).ok().filter(|parent| parent.is_dir())?;
+    Some(parent.join(path.file_name()?))
 }
 
 /// Writes a file that is not there yet; neither follows nor replaces one that is.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Progress, host, skeleton, user};
+use crate::file::Means;
+use crate::{Error, Limits, Progress, apt, host, registry, remove, skeleton, user};
 
 /// The name of the rootfs that is made when none is asked for.
 pub(crate) const DEFAULT: &str = "busybox";
@@ -19,6 +20,7 @@ const UNFINISHED: &str = ".new-";
 /// Where root filesystems are kept.
 pub struct Store {
     dir: PathBuf,
+    pub(crate) limits: Limits,
 }
 
 /// A rootfs in the store.
@@ -91,7 +93,13 @@ impl Store {
     /// # Errors
     /// When the environment does not say where that is.
     pub fn open(dir: Option<PathBuf>) -> Result<Store, Error> {
-        Ok(Store { dir: dir.map_or_else(user::data_dir, Ok)? })
+        Ok(Store { dir: dir.map_or_else(user::data_dir, Ok)?, limits: Limits::default() })
+    }
+
+    /// The same store, with other limits on what is unpacked.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Store {
+        Store { limits, ..self }
     }
 
     /// Where it is.
@@ -150,7 +158,10 @@ impl Store {
     pub fn fetch(&self, fetch: &Fetch, progress: &Progress) -> Result<Rootfs, Error> {
         let mut tried = Vec::new();
         for source in &fetch.sources {
-            match self.make(&fetch.name, |root| self.from_source(*source, fetch, root, progress)) {
+            let made =
+                self.make(&fetch.name, |root| self.fill_from(*source, fetch, root, progress));
+            progress.end();
+            match made {
                 Ok(rootfs) => return Ok(rootfs),
                 Err(error) => tried.push((source.name(), error)),
             }
@@ -162,12 +173,12 @@ impl Store {
     }
 
     /// Fills `root`, and says where it came from.
-    fn from_source(
+    fn fill_from(
         &self,
         source: Source,
-        _fetch: &Fetch,
+        fetch: &Fetch,
         root: &Path,
-        _progress: &Progress,
+        progress: &Progress,
     ) -> Result<String, Error> {
         match source {
             Source::Host => {
@@ -175,8 +186,12 @@ impl Store {
                 skeleton::install(&busybox, root)?;
                 Ok(format!("this machine's {}", busybox.display()))
             }
-            Source::Apt | Source::Registry => {
-                Err(Error::Usage { problem: "not there yet".to_owned(), hint: None })
+            Source::Apt => with_temp(root, |temp| apt::fill(root, temp, progress)),
+            Source::Registry => {
+                let means = Means { limits: self.limits, progress };
+                with_temp(root, |temp| {
+                    registry::fill(&fetch.image, fetch.plain_http, root, temp, &means)
+                })
             }
         }
     }
@@ -191,7 +206,7 @@ impl Store {
         user::make_dir(&self.dir)?;
         let _lock = self.lock()?;
         self.sweep();
-        let new = self.dir.join(format!("{UNFINISHED}{name}"));
+        let new = self.unfinished(name);
         let root = new.join("rootfs");
         let made = user::make_dir(&root).and_then(|()| {
             let readable = fs::Permissions::from_mode(0o755);
@@ -213,7 +228,8 @@ impl Store {
 
     fn put_in_place(&self, new: &Path, name: &str) -> Result<(), Error> {
         let place = self.dir.join(name);
-        let old = self.dir.join(format!("{UNFINISHED}old-{name}"));
+        let old = self.unfinished(&format!("old-{name}"));
+        remove::check_unmounted(&place)?;
         if place.exists() {
             fs::rename(&place, &old).map_err(Error::io("replace", &place))?;
         }
@@ -222,21 +238,39 @@ impl Store {
         Ok(())
     }
 
+    /// The name of something that is not complete yet, or not any more.
+    pub(crate) fn unfinished(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{UNFINISHED}{name}"))
+    }
+
     /// Held while the store changes. The kernel lets go of it when the process ends, however.
-    fn lock(&self) -> Result<Flock<File>, Error> {
+    pub(crate) fn lock(&self) -> Result<Flock<File>, Error> {
         let dir = File::open(&self.dir).map_err(Error::io("open", &self.dir))?;
         Flock::lock(dir, FlockArg::LockExclusive)
             .map_err(|(_, errno)| Error::io("lock", &self.dir)(errno))
     }
 
     /// Takes away what was not completed. The lock is held, so nobody works on it.
-    fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                let _ = fs::remove_dir_all(entry.path());
+                let _ = remove::remove(&entry.path());
             }
         }
     }
+}
+
+/// Gives `fill` an empty directory beside `root`, and takes it away again. Where that fails, it
+/// goes with all that is unfinished.
+fn with_temp(
+    root: &Path,
+    fill: impl FnOnce(&Path) -> Result<String, Error>,
+) -> Result<String, Error> {
+    let temp = root.with_file_name("fetched");
+    user::make_dir(&temp)?;
+    let source = fill(&temp)?;
+    remove::remove(&temp)?;
+    Ok(source)
 }
 
 /// A name is one directory, and no hidden one.

@@ -1,0 +1,53 @@
+//! Taking root filesystems into the store, and out of it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::file::{self, Means};
+use crate::store::check_name;
+use crate::{Error, Progress, Rootfs, Store, remove};
+
+impl Store {
+    /// Makes a rootfs from a file: a tar archive of a tree, an OCI layout (or its directory), or
+    /// what `docker save` writes, each compressed or not. Takes the place of one of the same name.
+    ///
+    /// # Errors
+    /// When the file is none of these, broken or hostile: then nothing of it stays.
+    pub fn import(&self, file: &Path, name: &str, progress: &Progress) -> Result<Rootfs, Error> {
+        check_name(name)?;
+        // What cannot be read should be said before anything is made.
+        fs::metadata(file).map_err(Error::io("read", file))?;
+        let means = Means { limits: self.limits, progress };
+        let made = self.make(name, |root| file::fill(file, root, &means));
+        progress.end();
+        made
+    }
+
+    /// Removes a rootfs.
+    ///
+    /// # Errors
+    /// When there is none of this name, something is mounted in it, or the operating system
+    /// refuses.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let rootfs = self.expect(name)?;
+        let _lock = self.lock()?;
+        let dir = rootfs.path.parent().unwrap_or(&rootfs.path);
+        remove::check_unmounted(dir)?;
+        // Half a rootfs must not keep the name, should the removal be stopped.
+        let gone = self.unfinished(&format!("old-{name}"));
+        self.sweep();
+        fs::rename(dir, &gone).map_err(Error::io("remove", dir))?;
+        remove::remove(&gone)
+    }
+
+    /// The rootfs of this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn expect(&self, name: &str) -> Result<Rootfs, Error> {
+        self.get(name)?.ok_or_else(|| Error::Usage {
+            problem: format!("there is no rootfs `{name}`"),
+            hint: Some("see `sandbox rootfs list`".to_owned()),
+        })
+    }
+}

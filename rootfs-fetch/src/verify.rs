@@ -1,0 +1,176 @@
+//! Looking at a rootfs: which programs are in it, and whether they can run.
+//!
+//! Nothing of it is run. Whoever made an image may have put anything into it, and a program that
+//! is started to be asked what it can do has been started.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::walk::printable;
+use crate::{Error, Rootfs, Store, elf, resolve_in};
+
+/// Where programs are.
+const DIRS: [&str; 6] = ["bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin"];
+
+/// What is in a rootfs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The rootfs.
+    pub rootfs: Rootfs,
+    /// The names that lead to busybox, and that it knows.
+    pub applets: Vec<String>,
+    /// The names of other programs and scripts.
+    pub programs: Vec<String>,
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+}
+
+impl Verified {
+    /// Whether a command of this name works.
+    pub fn has(&self, name: &str) -> bool {
+        let is = |known: &String| known == name;
+        self.applets.iter().any(is) || self.programs.iter().any(is)
+    }
+}
+
+impl Store {
+    /// Looks at a rootfs. Nothing of it is run.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn verify(&self, name: &str) -> Result<Verified, Error> {
+        let rootfs = self.expect(name)?;
+        let root = rootfs.path.clone();
+        let mut found = Found::default();
+        let mut seen = BTreeSet::new();
+        for dir in DIRS {
+            let Ok(real) = resolve_in(&root, Path::new(dir)) else { continue };
+            if seen.insert(real.clone()) {
+                found.look(&root, Path::new(dir), &real);
+            }
+        }
+        if !found.applets.contains("sh") && !found.programs.contains("sh") {
+            found.problems.insert("there is no shell: `sh` leads nowhere".to_owned());
+        }
+        Ok(Verified {
+            rootfs,
+            applets: found.applets.into_iter().collect(),
+            programs: found.programs.into_iter().collect(),
+            problems: found.problems.into_iter().collect(),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    applets: BTreeSet<String>,
+    programs: BTreeSet<String>,
+    problems: BTreeSet<String>,
+    /// The files that were looked at, by their inodes.
+    files: BTreeMap<u64, Program>,
+}
+
+#[derive(Clone)]
+enum Program {
+    /// A busybox, and the names that are in it.
+    Busybox(BTreeSet<Vec<u8>>),
+    Other,
+    Broken(String),
+}
+
+impl Found {
+    fn look(&mut self, root: &Path, dir: &Path, real: &Path) {
+        for entry in fs::read_dir(real).into_iter().flatten().flatten() {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if name.chars().any(char::is_control) {
+                continue;
+            }
+            let path = dir.join(&name);
+            match resolve_in(root, &path) {
+                Ok(file) => self.add(root, &path, &name, &file),
+                Err(_) => {
+                    self.problems.insert(format!("/{} leads nowhere", path.display()));
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, root: &Path, path: &Path, name: &str, file: &Path) {
+        let Ok(data) = file.metadata() else { return };
+        if !data.is_file() || data.permissions().mode() & 0o111 == 0 {
+            return;
+        }
+        let known = self.files.get(&data.ino()).cloned();
+        let program = known.unwrap_or_else(|| {
+            let program = examine(root, file);
+            self.files.insert(data.ino(), program.clone());
+            program
+        });
+        match program {
+            Program::Other => {
+                self.programs.insert(name.to_owned());
+            }
+            Program::Busybox(names) if name == "busybox" || names.contains(name.as_bytes()) => {
+                self.applets.insert(name.to_owned());
+            }
+            Program::Busybox(_) => {
+                self.problems.insert(format!("/{}: busybox has no such applet", path.display()));
+            }
+            Program::Broken(why) => {
+                self.problems.insert(format!("/{}: {why}", path.display()));
+            }
+        }
+    }
+}
+
+/// What a program is, from its bytes.
+fn examine(root: &Path, file: &Path) -> Program {
+    if machine(file).is_some_and(|theirs| !runs_here(theirs)) {
+        return Program::Broken("made for another architecture".to_owned());
+    }
+    if let Ok(Some(loader)) = elf::interpreter(file) {
+        if !resolve_in(root, &loader).is_ok_and(|loader| loader.is_file()) {
+            let loader = printable(loader.as_os_str().as_bytes());
+            return Program::Broken(format!("needs {loader}, which is not there"));
+        }
+    }
+    match fs::read(file) {
+        Ok(bytes) if is_busybox(&bytes) => Program::Busybox(strings(&bytes)),
+        _ => Program::Other,
+    }
+}
+
+fn is_busybox(bytes: &[u8]) -> bool {
+    let marker = b"BusyBox is copyrighted by many authors";
+    bytes.starts_with(b"\x7fELF") && bytes.windows(marker.len()).any(|part| part == marker)
+}
+
+/// The short strings in a program. Busybox has the names of its applets one after the other, each
+/// ended by a NUL.
+fn strings(bytes: &[u8]) -> BTreeSet<Vec<u8>> {
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"[_-.+".contains(byte);
+    let short = |part: &&[u8]| (1..32).contains(&part.len()) && part.iter().all(letter);
+    bytes.split(|byte| *byte == 0).filter(short).map(<[u8]>::to_vec).collect()
+}
+
+/// The class, the byte order and the machine of an ELF file; see elf(5).
+fn machine(file: &Path) -> Option<[u8; 4]> {
+    let mut header = [0; 20];
+    File::open(file).ok()?.read_exact_at(&mut header, 0).ok()?;
+    let is_elf = header.starts_with(b"\x7fELF");
+    is_elf.then_some([header[4], header[5], header[18], header[19]])
+}
+
+/// Whether programs for this machine run here, as this one does.
+fn runs_here(theirs: [u8; 4]) -> bool {
+    const AMD64: [u8; 4] = [2, 1, 62, 0];
+    const I386: [u8; 4] = [1, 1, 3, 0];
+    match machine(&PathBuf::from("/proc/self/exe")) {
+        None => true,
+        Some(AMD64) => theirs == AMD64 || theirs == I386,
+        Some(ours) => theirs == ours,
+    }
+}
