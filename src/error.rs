@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::syscall::Syscall;
+use crate::syscall::{CLONE_NEWTIME, Syscall};
 
 /// An error of `sandbox` itself, not of the command that it runs.
 #[derive(Debug, Error)]
@@ -90,6 +90,9 @@ impl Error {
             Error::Lesson { hint, .. } | Error::StandIn { hint, .. } => hint.clone(),
             Error::Rootfs(error) => error.hint(),
             Error::Undo { .. } => Some("run `sandbox clean` once nothing uses it".to_owned()),
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("it belongs to somebody else: only its owner or root may do that".to_owned())
+            }
             Error::Io { .. } | Error::Stopped(_) => None,
         }
     }
@@ -135,6 +138,28 @@ fn step_hint(call: &Syscall, errno: Errno) -> Option<String> {
         }
         (Syscall::Unshare(CloneFlags::CLONE_NEWUSER), Errno::EINVAL) => {
             "this kernel was built without user namespaces, or the process has more than one thread"
+        }
+        (Syscall::Unshare(CLONE_NEWTIME), Errno::EINVAL) => {
+            "this kernel has no time namespaces: they came with Linux 5.6, and WSL's is built \
+             without; leave `time` out"
+        }
+        (Syscall::Unshare(_), Errno::EINVAL) => {
+            "this kernel was built without this kind of namespace: leave the stage out"
+        }
+        (Syscall::PidfdOpen(..), Errno::ESRCH) => "the process has ended; see `sandbox ps`",
+        (Syscall::Setns(..), Errno::EINVAL) => {
+            "joining through a process needs Linux 5.8 or newer; nsenter(1) does it on older ones"
+        }
+        (Syscall::Setns(..), Errno::EPERM) => {
+            "the process belongs to somebody else: only its owner or root may join it"
+        }
+        (Syscall::MapIds(..), _) => {
+            "newuidmap(1) and newgidmap(1) map only what /etc/subuid and /etc/subgid give you; \
+             leave `--map-auto` out to map yourself alone"
+        }
+        (Syscall::TimeOffset(_), Errno::ERANGE) => {
+            "the clock cannot be set to before boot or beyond its range: choose a larger or \
+             smaller `--boottime`"
         }
         (Syscall::Unshare(_), Errno::EPERM) => {
             "this needs privilege over the machine or a user namespace: add `--with user`; \

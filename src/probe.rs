@@ -122,8 +122,17 @@ pub struct Lab {
     pub host: Host,
     /// The rootfs.
     pub rootfs: PathBuf,
+    /// Names what its sandboxes put on the host; there is one at a time.
+    pub id: String,
     /// Whether to print each system call as it is made.
     pub trace: bool,
+}
+
+impl Lab {
+    /// A lab on this machine.
+    pub fn new(rootfs: PathBuf, trace: bool) -> Lab {
+        Lab { host: Host::gather(), rootfs, id: crate::state::new_id(), trace }
+    }
 }
 
 /// A command for a shell, and where it runs.
@@ -151,7 +160,7 @@ impl<'a> Task<'a> {
         Spec {
             stages: self.side.stages.clone(),
             host: self.lab.host.clone(),
-            id: crate::state::new_id(),
+            id: self.lab.id.clone(),
             rootfs: self.lab.rootfs.clone(),
             settings: self.side.settings.clone(),
             command: self.command.map(|command| self.shell(command)),

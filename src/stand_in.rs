@@ -7,7 +7,6 @@
 use std::io::Write;
 
 use crate::error::Error;
-use crate::host::Host;
 use crate::lesson::{self, Place, Side};
 use crate::plan::Plan;
 use crate::probe::{Lab, Outcome, TIMEOUT, Task};
@@ -88,7 +87,7 @@ fn spec(lab: &Lab) -> Spec {
     Spec {
         stages: needs.iter().copied().chain(["stand-in"]).collect(),
         host: lab.host.clone(),
-        id: crate::state::new_id(),
+        id: lab.id.clone(),
         rootfs: lab.rootfs.clone(),
         settings: Settings { hostname: "stand-in".to_owned(), ..Settings::default() },
         command: None,
@@ -120,7 +119,9 @@ fn act(
     }
     match (action.place, action.stays, &stays) {
         (_, true, None) => {
-            *stays = Some(task.start()?);
+            // It runs beside those that come later, so it needs another name.
+            let lab = Lab { id: crate::state::new_id(), ..lab.clone() };
+            *stays = Some(Task { lab: &lab, ..task }.start()?);
             Ok(Outcome { stdout: String::new(), stderr: String::new(), status: 0 })
         }
         (Place::Joined, false, Some(running)) => task.run_joined(running.pid()),
@@ -139,7 +140,7 @@ fn open_bus() -> std::io::Result<()> {
 
 /// What the stand-in host finds when it looks at itself, as a machine that has just been started.
 fn begin() -> Result<Lab, Error> {
-    let lab = Lab { host: Host::gather(), rootfs: ROOTFS.into(), trace: false };
+    let lab = Lab::new(ROOTFS.into(), false);
     open_bus().map_err(Error::io("open a socket on the stand-in host"))?;
     Task::on(&Side::default(), &lab, Some(PAYROLL)).run()?;
     Ok(lab)

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::stages::{rootfs, stage_set};
 use super::{Format, Global};
 use crate::error::Error;
-use crate::host::Host;
 use crate::lesson::Side;
 use crate::matrix::Row;
 use crate::probe::{BUILT_IN, BuiltIn, Lab, Pair, Task};
@@ -39,8 +38,7 @@ pub(crate) struct CompareArgs {
 /// Prints `{"left","right","stages":{"left","right"},"probes":[{"command","left","right","changed"}]}`,
 /// or the same for people.
 pub(crate) fn compare(args: CompareArgs, global: &Global) -> Result<u8, Error> {
-    let lab =
-        Lab { host: Host::gather(), rootfs: rootfs(args.rootfs.as_ref())?, trace: global.trace };
+    let lab = Lab::new(rootfs(args.rootfs.as_ref())?, global.trace);
     let mut sides = [side(&args.left)?, side(&args.right)?];
     // On both sides, or what `user` does would be put down to another stage.
     if sides.iter_mut().any(|side| join_user(&mut side.stages, &lab.host)) {
@@ -90,7 +88,7 @@ fn side(set: &str) -> Result<Side, Error> {
 /// Prints `{"probes":[{"name","command"}],"stages":[{"stage","reason","isolates":{NAME:BOOL}}]}`, or
 /// the same for people, or as a Markdown table.
 pub(crate) fn matrix(global: &Global) -> Result<u8, Error> {
-    let lab = Lab { host: Host::gather(), rootfs: rootfs(None)?, trace: global.trace };
+    let lab = Lab::new(rootfs(None)?, global.trace);
     let rows = crate::matrix::measure(&lab)?;
     match global.format {
         Format::Text => anstream::print!("{}", show::matrix(&rows)),

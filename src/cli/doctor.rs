@@ -7,7 +7,6 @@ use super::lesson::{summary, trial};
 use super::stages::rootfs;
 use crate::error::Error;
 use crate::examine::{Skip, skip};
-use crate::host::Host;
 use crate::lesson::Side;
 use crate::probe::{Lab, Task};
 use crate::stage::StageName;
@@ -22,7 +21,7 @@ pub(crate) fn doctor(global: &Global) -> Result<u8, Error> {
         show::note("each stage would be tried in a child that ends at once");
         return Ok(0);
     }
-    let lab = Lab { host: Host::gather(), rootfs: rootfs(None)?, trace: global.trace };
+    let lab = Lab::new(rootfs(None)?, global.trace);
     let mut stages = Vec::new();
     for stage in STAGES {
         stages.push((stage.name(), attempt(stage.name(), &lab)?));

@@ -69,7 +69,7 @@ pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
 
 fn lab(args: &LessonArgs, global: &Global) -> Result<Lab, Error> {
     let rootfs = rootfs(args.rootfs.as_ref())?;
-    Ok(Lab { host: Host::gather(), rootfs, trace: global.trace })
+    Ok(Lab::new(rootfs, global.trace))
 }
 
 /// The lesson of this name, and the numbers of the parts that are meant, from 1.

@@ -214,8 +214,11 @@ pub fn lesson_line(lesson: &Lesson, skipped: &[(String, Skip)], error: Option<&s
     if let Some(error) = error {
         remark(&format!("not here: {error}"));
     }
-    for (part, skip) in skipped {
-        remark(&format!("without part {part}: {}", skip.reason));
+    for group in skipped.chunk_by(|a, b| a.1 == b.1) {
+        let parts: Vec<&str> = group.iter().map(|(part, _)| part.as_str()).collect();
+        let noun = if parts.len() == 1 { "part" } else { "parts" };
+        let reason = group.first().map_or("", |(_, skip)| &skip.reason);
+        remark(&format!("without the {noun} {}: {reason}", parts.join(", ")));
     }
     out
 }
