@@ -211,7 +211,9 @@ fn when_sandbox_is_killed_its_command_dies_and_the_next_run_takes_the_rest_away(
             child.kill().unwrap();
             child.wait().unwrap();
             wait_for("the command to die", || !is_running(&command));
-            assert!(who.state().join(&name).exists(), "a kill leaves the state");
+            // As root another test may have swept it by now; a user's state is its own.
+            let left = who.state().join(&name).exists();
+            assert!(left || who.is_root(), "a kill leaves the state");
             who.run(next).succeeds();
             who.assert_gone(&name);
         }

@@ -27,7 +27,8 @@ struct Package {
     digest: Digest,
 }
 
-/// Fills `root`, and `dir` on the way, both empty directories. Returns where it came from, in words.
+/// Fills `root`, and `dir` on the way, both empty directories. Returns where it came from, in
+/// words.
 ///
 /// # Errors
 /// When there is no apt-get, it does not know the package, or cannot download it.
@@ -43,7 +44,8 @@ pub(crate) fn fill(root: &Path, dir: &Path, progress: &Progress) -> Result<Strin
         return Err(usage(format!("apt's {PACKAGE} is not static: it needs {}", loader.display())));
     }
     skeleton::install(&busybox, root)?;
-    Ok(format!("apt's {}", package.file))
+    // In the name of a file, apt writes the colon of a version so.
+    Ok(format!("apt's {}", package.file.replace("%3a", ":")))
 }
 
 fn usage(problem: String) -> Error {
@@ -121,7 +123,13 @@ fn apt(command: &[&str], dir: &Path) -> Result<String, Error> {
 
 /// The last error that apt reports.
 fn problem(errors: &str) -> Option<String> {
-    let unknown = ["Unable to locate package", "Can't find a source", "No packages found"];
+    let unknown = [
+        "Unable to locate package",
+        "Can't find a source",
+        "Can't select candidate version",
+        "no installation candidate",
+        "No packages found",
+    ];
     if unknown.iter().any(|words| errors.contains(words)) {
         return Some(format!("apt has no {PACKAGE} in its lists: run `apt update` as root"));
     }

@@ -26,7 +26,7 @@ use crate::{Error, Progress, Rootfs, Store, user};
 pub const SOURCE_NOTICE: &str = "\
 The busybox in this bundle is free software under the GNU General Public License, version 2. \
 Whoever hands the bundle on must offer the source of busybox too: it is at \
-https://busybox.net/downloads/, and Debian's and Ubuntu's is what `apt-get source busybox` fetches.";
+https://busybox.net/downloads/, and that of Debian and Ubuntu comes with `apt-get source busybox`.";
 
 impl Store {
     /// Writes a rootfs to a new file, which [`Store::import`] takes.

@@ -1,16 +1,15 @@
 //! Downloading a blob into a file, whatever happens to the connection on the way.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use ureq::Body;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use ureq::http::{Response, StatusCode};
 
 use crate::digest::Hasher;
-use crate::http::{Failure, persist, server};
+use crate::http::{Failure, failure, persist};
 use crate::oci::Descriptor;
 use crate::registry::Registry;
 use crate::{Error, Progress};
@@ -106,24 +105,28 @@ impl Download<'_> {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let count = match reader.read(&mut buffer) {
-                Ok(0) if self.done == self.blob.size => return Ok(()),
-                Ok(0) | Err(_) => return Err(self.cut()),
+                Ok(0) if self.done < self.blob.size => {
+                    return Err(self.cut(ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(0) => return Ok(()),
                 Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.cut(error)),
             };
-            if count as u64 > self.blob.size - self.done {
-                return Err(self.wrong_size(self.done + count as u64).into());
+            let done = self.done + count as u64;
+            if done > self.blob.size {
+                return Err(self.wrong_size(done).into());
             }
             self.file.write_all(&buffer[..count]).map_err(Error::io("write", self.part))?;
             self.hasher.update(&buffer[..count]);
-            self.done += count as u64;
+            self.done = done;
             self.progress.add(count as u64);
         }
     }
 
-    fn cut(&self) -> Failure {
-        let problem =
-            format!("the connection was cut after {} of {} bytes", self.done, self.blob.size);
-        Failure { error: server(&self.url, problem), again: Some(Duration::ZERO) }
+    fn cut(&self, error: io::Error) -> Failure {
+        let how_far = format!(" after {} of {} bytes", self.done, self.blob.size);
+        failure(&self.url, &error.into(), &how_far)
     }
 
     fn wrong_size(&self, size: u64) -> Error {

@@ -100,10 +100,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.call().map_err(|error| {
-            let (problem, passing) = words(&error);
-            Failure { error: server(url, problem), again: passing.then_some(Duration::ZERO) }
-        })
+        request.call().map_err(|error| failure(url, &error, ""))
     }
 }
 
@@ -131,6 +128,13 @@ impl Resolver for SameThread {
 pub(crate) fn server(url: &str, problem: impl AsRef<str>) -> Error {
     let problem = shown(problem.as_ref().as_bytes());
     Error::Server { url: shown(url.as_bytes()), problem }
+}
+
+/// What went wrong, with words on how far it was.
+pub(crate) fn failure(url: &str, error: &ureq::Error, how_far: &str) -> Failure {
+    let (problem, passing) = words(error);
+    let error = server(url, problem + how_far);
+    Failure { error, again: passing.then_some(Duration::ZERO) }
 }
 
 /// What happened, and whether it may pass.
@@ -199,9 +203,8 @@ pub(crate) fn refusal(url: &str, answer: &Response<Body>, missing: &str) -> Fail
 /// Reads an answer that must be short.
 pub(crate) fn read_small(url: &str, body: Body) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let cut =
-        |_| Failure { error: server(url, "the connection was cut"), again: Some(Duration::ZERO) };
-    body.into_reader().take(MAX_SMALL + 1).read_to_end(&mut bytes).map_err(cut)?;
+    let read = body.into_reader().take(MAX_SMALL + 1).read_to_end(&mut bytes);
+    read.map_err(|error| failure(url, &error.into(), ""))?;
     if bytes.len() as u64 > MAX_SMALL {
         return Err(server(url, "the answer is too long for what it should be").into());
     }
@@ -242,7 +245,8 @@ mod tests {
         silent_after(begun, |client, url| {
             let answer = client.get(url, &[]).expect("begun");
             let failure = read_small(url, answer.into_body()).expect_err("not ended");
-            assert!(failure.again.is_some());
+            assert!(failure.error.to_string().contains("stopped answering"), "{}", failure.error);
+            assert_eq!(failure.again, None);
         });
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::file::{self, Means};
-use crate::store::check_name;
+use crate::store::{Existing, check_name};
 use crate::{Error, Progress, Rootfs, Store, remove};
 
 impl Store {
@@ -18,7 +18,7 @@ impl Store {
         // What cannot be read should be said before anything is made.
         fs::metadata(file).map_err(Error::io("read", file))?;
         let means = Means { limits: self.limits, progress };
-        let made = self.make(name, |root| file::fill(file, root, &means));
+        let made = self.make(name, Existing::Replace, |root| file::fill(file, root, &means));
         progress.end();
         made
     }

@@ -19,7 +19,8 @@ use crate::{Error, auth, skeleton, walk};
 /// The most indexes that lead to one another.
 const MAX_NESTED: usize = 4;
 
-/// Fills `root` with an image, and `dir` with its layers, both empty directories. Returns where it came from, in words.
+/// Fills `root` with an image, and `dir` with its layers, both empty directories. Returns where it
+/// came from, in words.
 ///
 /// # Errors
 /// When the name of the image is wrong, the registry cannot be reached or refuses, or something is
@@ -113,8 +114,8 @@ impl Registry {
         let headers = [("accept", accept.as_str())];
         let (answer, bytes) = self.small(url, &headers, "there is no such image or tag")?;
         let said = answer.headers().get("docker-content-digest");
-        let said = said.and_then(|value| Digest::parse(value.to_str().ok()?).ok());
-        for digest in digest.into_iter().chain(&said) {
+        let said = said.map(|value| Digest::parse(&String::from_utf8_lossy(value.as_bytes())));
+        for digest in digest.into_iter().chain(&said.transpose()?) {
             digest.check_bytes(&format!("the manifest at {url}"), &bytes)?;
         }
         Ok(bytes)

@@ -64,6 +64,13 @@ impl Source {
     }
 }
 
+/// What to do with a rootfs that has the name already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Keep,
+    Replace,
+}
+
 /// What to fetch.
 pub struct Fetch {
     /// The name that it gets.
@@ -147,7 +154,7 @@ impl Store {
     pub fn provide(&self, progress: &Progress) -> Result<Rootfs, Error> {
         match self.get(DEFAULT)? {
             Some(rootfs) => Ok(rootfs),
-            None => self.fetch(&Fetch::default(), progress),
+            None => self.fetch_or(Existing::Keep, &Fetch::default(), progress),
         }
     }
 
@@ -156,10 +163,19 @@ impl Store {
     /// # Errors
     /// When no source works; each with its reason.
     pub fn fetch(&self, fetch: &Fetch, progress: &Progress) -> Result<Rootfs, Error> {
+        self.fetch_or(Existing::Replace, fetch, progress)
+    }
+
+    fn fetch_or(
+        &self,
+        existing: Existing,
+        fetch: &Fetch,
+        progress: &Progress,
+    ) -> Result<Rootfs, Error> {
         let mut tried = Vec::new();
         for source in &fetch.sources {
-            let made =
-                self.make(&fetch.name, |root| self.fill_from(*source, fetch, root, progress));
+            let fill = |root: &Path| self.fill_from(*source, fetch, root, progress);
+            let made = self.make(&fetch.name, existing, fill);
             progress.end();
             match made {
                 Ok(rootfs) => return Ok(rootfs),
@@ -200,11 +216,16 @@ impl Store {
     pub(crate) fn make(
         &self,
         name: &str,
+        existing: Existing,
         fill: impl FnOnce(&Path) -> Result<String, Error>,
     ) -> Result<Rootfs, Error> {
         check_name(name)?;
         user::make_dir(&self.dir)?;
         let _lock = self.lock()?;
+        // Somebody else may have made it while we waited for the lock.
+        if let Some(rootfs) = self.get(name)?.filter(|_| existing == Existing::Keep) {
+            return Ok(rootfs);
+        }
         self.sweep();
         let new = self.unfinished(name);
         let root = new.join("rootfs");

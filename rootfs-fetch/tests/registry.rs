@@ -86,7 +86,7 @@ fn what_skopeo_pushes_is_read() {
         let mut skopeo = Command::new("skopeo");
         skopeo.args(["--insecure-policy", "copy", "--dest-tls-verify=false", "--format", format]);
         skopeo.args(["oci:oci", &format!("docker://{}", registry.image("it:1"))]);
-        let output = skopeo.current_dir(&dir).output().expect("started");
+        let output = skopeo.current_dir(&dir).env("HOME", dir.path()).output().expect("started");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Place::new().see(&registry.image("it:1"), |rootfs| assert_eq!(read(rootfs, "a"), "one"));
     }

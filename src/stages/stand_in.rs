@@ -16,8 +16,7 @@ use crate::syscall::Syscall;
 
 pub(super) struct StandIn;
 
-const PAYROLL: &str =
-    "#!/bin/sh\n# A process that the stand-in host would miss.\nwhile :; do sleep 60; done\n";
+const PAYROLL: &str = "#!/bin/sh\n# A process that the stand-in host would miss.\nread forever\n";
 
 impl Stage for StandIn {
     fn name(&self) -> StageName {
