@@ -60,7 +60,15 @@ pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
     let asks = terminal && !args.no_pause && global.format == Format::Text;
     let mut session = Session { lesson: &lesson, lab, asks, tally: Tally::default() };
     match global.format {
-        Format::Text => session.text(&numbers, args.shell)?,
+        Format::Text => {
+            session.text(&numbers, args.shell)?;
+            if session.tally.failed > 0 && !(args.with.is_empty() && args.without.is_empty()) {
+                show::note(
+                    "the stages are not the lesson's own: a claim that does not hold shows what \
+                     the stage that you took away, or added, is for",
+                );
+            }
+        }
         Format::Json => session.json(&numbers)?,
         Format::Markdown => session.markdown(&numbers)?,
     }
