@@ -1,9 +1,12 @@
-//! Ways out of a sandbox, as plans: the calls that a process makes inside, before its command.
+//! Ways out of a sandbox, as plans: the calls that a process makes inside, before its command. One
+//! is no way out, and only shows clone(2), for which no shell has a command.
 //!
 //! An attack is data like a stage is, so that a lesson can show it call by call, and so that it
 //! can be tried against any set of stages. They are tried on the stand-in host only.
 
 use std::path::PathBuf;
+
+use nix::sched::CloneFlags;
 
 use crate::stage::Step;
 use crate::syscall::Syscall;
@@ -39,6 +42,20 @@ pub const ATTACKS: &[Attack] = &[
         },
     },
     // ANCHOR_END: double-chroot
+    // ANCHOR: clone
+    Attack {
+        name: "clone",
+        about: "no attack: have a child that is born with a hostname of its own",
+        before: Vec::new,
+        inside: || {
+            vec![
+                Syscall::Clone(CloneFlags::CLONE_NEWUTS)
+                    .because("the child is born into a UTS namespace of its own"),
+                Syscall::Sethostname("newborn".to_owned()).because("and names it"),
+            ]
+        },
+    },
+    // ANCHOR_END: clone
     // ANCHOR: leaked-descriptor
     Attack {
         name: "leaked-descriptor",

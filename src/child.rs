@@ -10,6 +10,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
+use crate::kernel;
 use crate::output::{OUTPUT_LIMIT, Output};
 use crate::plan::Planned;
 use crate::signals;
@@ -35,11 +36,13 @@ pub(crate) fn perform(
         }
         let result = match planned.step.call {
             Syscall::Fork if number == 0 => Ok(()),
-            Syscall::Fork => match fork_again(&steps[number + 1..], wires) {
-                Ok(None) => Ok(()),
-                Ok(Some(status)) => return status,
-                Err(errno) => Err(errno),
-            },
+            Syscall::Fork | Syscall::Clone(_) => {
+                match fork_again(&planned.step.call, &steps[number + 1..], wires) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(status)) => return status,
+                    Err(errno) => Err(errno),
+                }
+            }
             ref call => call.perform(),
         };
         let errno = result.err().map_or(0, |errno| errno as i32);
@@ -55,13 +58,11 @@ pub(crate) fn perform(
 
 /// A fork in the middle of a plan: the child goes on with it. This process waits for the child and
 /// ends as it ends; as process 1 it also is the init process of its namespace.
-fn fork_again(rest: &[Planned], wires: &mut Wires) -> nix::Result<Option<u8>> {
+fn fork_again(call: &Syscall, rest: &[Planned], wires: &mut Wires) -> nix::Result<Option<u8>> {
     let is_init = std::process::id() == 1;
     let init_follows = rest.iter().any(|planned| planned.step.call == Syscall::Fork);
     let signals = signals::hold();
-    // SAFETY: one thread, as in `run`.
-    #[expect(unsafe_code)]
-    match unsafe { nix::unistd::fork() }? {
+    match fork(call)? {
         ForkResult::Child => {
             signals.release_in_child();
             Ok(None)
@@ -76,6 +77,16 @@ fn fork_again(rest: &[Planned], wires: &mut Wires) -> nix::Result<Option<u8>> {
             signals::leave_terminal_signals_to_the_child();
             Ok(Some(wait_for(child)))
         }
+    }
+}
+
+/// fork(2), or clone(2) when the child is to be born into namespaces of its own.
+fn fork(call: &Syscall) -> nix::Result<ForkResult> {
+    match call {
+        Syscall::Clone(namespaces) => kernel::clone(*namespaces),
+        // SAFETY: one thread, as in `run`.
+        #[expect(unsafe_code)]
+        _ => unsafe { nix::unistd::fork() },
     }
 }
 

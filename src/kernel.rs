@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
-use nix::unistd::Pid;
+use nix::unistd::{ForkResult, Pid};
 
 /// Lets the set-user-ID program write the map: the kernel lets nobody else map other people's ids.
 pub(crate) fn map_ids(program: &str, child: Pid, ranges: &str) -> nix::Result<()> {
@@ -33,6 +33,21 @@ pub(crate) fn pidfd_open(pid: i32, wanted: i32) -> nix::Result<()> {
     let pid = rustix::process::Pid::from_raw(pid).ok_or(Errno::ESRCH)?;
     let opened = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
     keep_as(opened.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?, wanted)
+}
+
+/// As fork(2), with flags: the child goes on with a copy of the same stack.
+pub(crate) fn clone(namespaces: CloneFlags) -> nix::Result<ForkResult> {
+    let flags = namespaces.bits() | libc::SIGCHLD;
+    let flags = libc::c_ulong::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: without CLONE_VM it is a fork, and this process has one thread. The first two
+    // arguments are flags and stack on every architecture but s390x, where they change places.
+    #[expect(unsafe_code)]
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    match i32::try_from(Errno::result(pid)?) {
+        Ok(0) => Ok(ForkResult::Child),
+        Ok(pid) => Ok(ForkResult::Parent { child: Pid::from_raw(pid) }),
+        Err(_) => Err(Errno::EINVAL),
+    }
 }
 
 pub(crate) fn setns(fd: i32, namespace: CloneFlags) -> nix::Result<()> {

@@ -29,6 +29,8 @@ use crate::quote::{c_string, flags, sh_word, sh_words};
 pub enum Syscall {
     /// fork(2): everything after it happens in the child.
     Fork,
+    /// clone(2): as fork, and the child is born into namespaces of its own.
+    Clone(CloneFlags),
     /// prctl(2): be killed when the parent dies.
     DieWithParent,
     /// prctl(2): give up a capability for this process and all it starts.
@@ -105,6 +107,7 @@ impl fmt::Display for Syscall {
         let path = |path: &PathBuf| c_string(path.as_os_str());
         match self {
             Self::Fork => write!(f, "fork()"),
+            Self::Clone(namespaces) => write!(f, "clone({}|SIGCHLD)", namespace_name(*namespaces)),
             Self::DieWithParent => write!(f, "prctl(PR_SET_PDEATHSIG, SIGKILL)"),
             Self::DropCapability(cap) => write!(f, "prctl(PR_CAPBSET_DROP, {cap})"),
             Self::ClearGroups => write!(f, "setgroups(0, [])"),
@@ -185,6 +188,7 @@ impl Syscall {
         let word = |path: &Path| sh_word(path.as_os_str());
         match self {
             Self::Fork => Shell::Nothing("the shell forks for every command"),
+            Self::Clone(_) => Shell::Nothing("a shell has only unshare(1)"),
             Self::DieWithParent => Shell::Nothing("a shell script stays to the end"),
             Self::DropCapability(cap) => Shell::Starts(
                 "setpriv --bounding-set".to_owned(),
@@ -262,10 +266,10 @@ impl Syscall {
     /// Makes the call in this process.
     ///
     /// # Errors
-    /// What the kernel answered. `Fork` is the runner's to make and is ENOSYS here.
+    /// What the kernel answered. `Fork` and `Clone` are the runner's to make and are ENOSYS here.
     pub fn perform(&self) -> nix::Result<()> {
         match self {
-            Self::Fork => Err(Errno::ENOSYS),
+            Self::Fork | Self::Clone(_) => Err(Errno::ENOSYS), // the runner's to make
             Self::DieWithParent => nix::sys::prctl::set_pdeathsig(Signal::SIGKILL),
             Self::DropCapability(cap) => {
                 caps::drop(None, caps::CapSet::Bounding, *cap).map_err(|_| Errno::last())
