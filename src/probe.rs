@@ -34,7 +34,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
         command: "[ $(readlink /proc/self/ns/mnt) = $HOST_MNT ] && echo host || echo own",
     },
     BuiltIn { name: "hostname", command: "hostname" },
-    BuiltIn { name: "processes", command: "ps -o pid,comm | head -n 3" },
+    BuiltIn { name: "processes", command: "ps -o pid,args | sed -n 2p | cut -c 1-40" },
     BuiltIn { name: "network", command: "ip -o link | cut -d: -f2" },
     BuiltIn {
         name: "ipc",

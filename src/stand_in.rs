@@ -28,7 +28,7 @@ const ROOTFS: &str = "/rootfs";
 /// Starts a process that the stand-in host would miss, which reads what never comes, and waits until
 /// it is there. It ends with the stand-in. The patterns do not find themselves.
 const PAYROLL: &str = "sleep 1000000 | /usr/sbin/payroll?db >/dev/null 2>&1 & \
-                       until ps | grep -q '[p]ayroll-db'; do :; done";
+                       until ps | grep -q 'sbin/[p]ayroll-db'; do :; done";
 
 /// Makes a stand-in host, runs the actions on it in order, and takes it away.
 ///
