@@ -204,3 +204,19 @@ fn where_user_namespaces_are_forbidden_the_reason_and_the_remedy_are_said() {
         assert!(lesson.stdout.contains("what would allow it: "), "{}", lesson.stdout);
     });
 }
+
+#[test]
+fn where_proc_is_masked_as_in_a_container_the_rest_of_a_lesson_still_runs() {
+    as_user("masked /proc", |who| {
+        let mask = "mount --bind /dev/null /proc/timer_list && exec \"$@\"";
+        let mut unshare = who.command("/usr/bin/unshare");
+        unshare.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]);
+        unshare.args(["sh", "-c", mask, "sh"]).arg(who.sandbox(&[]).get_program());
+        unshare.args(["lesson", "1"]);
+        let text = Ran::of(&mut unshare, "masked: lesson 1".to_owned()).ends_with(0).stdout;
+        assert!(text.contains("✔ it is the rootfs"), "{text}");
+        assert!(text.contains("skipped: mount(\"proc\""), "{text}");
+        assert!(text.contains("a complete one"), "{text}");
+        assert!(text.contains("0 failed, 17 skipped"), "{text}");
+    });
+}
