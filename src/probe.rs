@@ -35,7 +35,10 @@ pub const BUILT_IN: &[BuiltIn] = &[
     },
     BuiltIn { name: "hostname", command: "hostname" },
     BuiltIn { name: "processes", command: "ps -o pid,args | sed -n 2p | cut -c 1-40" },
-    BuiltIn { name: "network", command: "ip -o link | cut -d: -f2" },
+    BuiltIn {
+        name: "network",
+        command: "ip -o link | cut -d: -f2; [ $(readlink /proc/self/ns/net) = $HOST_NET ] || echo own",
+    },
     BuiltIn {
         name: "ipc",
         command: "[ $(readlink /proc/self/ns/ipc) = $HOST_IPC ] && echo host || echo own",

@@ -200,12 +200,26 @@ fn a_signal_to_sandbox_ends_the_command_and_undoes() {
             let mut kill = who.command("/bin/kill");
             Ran::of(kill.args([&format!("-{signal}"), &child.id().to_string()]), "kill".into())
                 .succeeds();
-            let status = child.wait().unwrap();
+            let status = ends(&mut child, signal);
             assert!(status.code().unwrap_or(0) > 128, "{signal}: {status}");
             wait_for("the command to end", || !is_running(&command));
             who.assert_gone(&name);
         }
     });
+}
+
+fn ends(child: &mut std::process::Child, signal: &str) -> std::process::ExitStatus {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if begin.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            panic!("{signal} did not end it");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn is_running(pid: &str) -> bool {
