@@ -35,8 +35,8 @@ pub(crate) fn perform(
             continue;
         }
         let result = match planned.step.call {
-            Syscall::Fork if number == 0 => Ok(()),
-            Syscall::Fork | Syscall::Clone(_) => {
+            ref call if call.forks() && number == 0 => Ok(()),
+            ref call if call.forks() => {
                 match fork_again(&planned.step.call, &steps[number + 1..], wires) {
                     Ok(None) => Ok(()),
                     Ok(Some(status)) => return status,
@@ -60,7 +60,7 @@ pub(crate) fn perform(
 /// ends as it ends; as process 1 it also is the init process of its namespace.
 fn fork_again(call: &Syscall, rest: &[Planned], wires: &mut Wires) -> nix::Result<Option<u8>> {
     let is_init = std::process::id() == 1;
-    let init_follows = rest.iter().any(|planned| planned.step.call == Syscall::Fork);
+    let init_follows = rest.iter().any(|planned| planned.step.call.forks());
     let signals = signals::hold();
     match fork(call)? {
         ForkResult::Child => {
@@ -80,11 +80,12 @@ fn fork_again(call: &Syscall, rest: &[Planned], wires: &mut Wires) -> nix::Resul
     }
 }
 
-/// fork(2), or clone(2) when the child is to be born into namespaces of its own.
-fn fork(call: &Syscall) -> nix::Result<ForkResult> {
+/// fork(2), or clone(2) when the child is to be born into namespaces or a cgroup of its own.
+pub(crate) fn fork(call: &Syscall) -> nix::Result<ForkResult> {
     match call {
         Syscall::Clone(namespaces) => kernel::clone(*namespaces),
-        // SAFETY: one thread, as in `run`.
+        Syscall::CloneIntoCgroup(dir) => kernel::clone_into_cgroup(dir),
+        // SAFETY: this process has one thread, so the child may do all that the parent may.
         #[expect(unsafe_code)]
         _ => unsafe { nix::unistd::fork() },
     }

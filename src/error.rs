@@ -40,6 +40,10 @@ pub enum Error {
     #[error("on the stand-in host: {problem}")]
     StandIn { problem: String, hint: Option<String> },
 
+    /// A cgroup that cannot be made on this machine.
+    #[error("{problem}")]
+    NoCgroup { problem: String, hint: String },
+
     /// The rootfs could not be provided.
     #[error(transparent)]
     Rootfs(#[from] rootfs_fetch::Error),
@@ -86,7 +90,7 @@ impl Error {
             Error::NotForgettable { may, .. } => {
                 Some(format!("these can be left out: {}", may.join(", ")))
             }
-            Error::Usage { hint, .. } => Some(hint.clone()),
+            Error::Usage { hint, .. } | Error::NoCgroup { hint, .. } => Some(hint.clone()),
             Error::Lesson { hint, .. } | Error::StandIn { hint, .. } => hint.clone(),
             Error::Rootfs(error) => error.hint(),
             Error::Undo { .. } => Some("run `sandbox clean` once nothing uses it".to_owned()),

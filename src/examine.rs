@@ -66,7 +66,12 @@ pub fn skip(tried: Result<(), Error>) -> Result<Option<Skip>, Error> {
     match tried {
         Ok(()) => Ok(None),
         // An instructor's `--without` may leave a stage without what it needs: a reason like others.
-        Err(error @ (Error::Step { .. } | Error::NeedsStages { .. } | Error::Conflict { .. })) => {
+        Err(
+            error @ (Error::Step { .. }
+            | Error::NoCgroup { .. }
+            | Error::NeedsStages { .. }
+            | Error::Conflict { .. }),
+        ) => {
             let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
             Ok(Some(Skip { reason, fix: error.hint() }))
         }

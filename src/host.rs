@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability};
 
+use crate::cgroups::Cgroups;
+
 /// What a process may do to the machine although it is in a sandbox: no namespace holds these.
 const BEYOND_NAMESPACES: &[Capability] = &[
     Capability::CAP_SYS_TIME,
@@ -38,6 +40,8 @@ pub struct Host {
     pub hidden: Vec<(PathBuf, bool)>,
     /// What of /proc container runtimes make read-only and is there on this machine.
     pub read_only: Vec<PathBuf>,
+    /// The cgroup hierarchies, and where in them we are.
+    pub cgroups: Cgroups,
     /// Where sandboxes keep their state: one directory each.
     pub state_base: PathBuf,
     /// A program of this machine that needs shared libraries.
@@ -78,6 +82,7 @@ impl Host {
             subids: subids(uid),
             hidden: there(HIDDEN).into_iter().map(|path| (path.clone(), path.is_dir())).collect(),
             read_only: there(READ_ONLY),
+            cgroups: Cgroups::gather(),
             state_base: state_base(uid, initial),
             dynamic_program: dynamic_program(),
         }

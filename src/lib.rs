@@ -5,12 +5,14 @@
 //! ([`run`]). Lessons compare two plans.
 
 pub mod attacks;
+pub mod cgroups;
 pub mod error;
 pub mod examine;
 pub mod host;
 pub mod inspect;
 pub mod join;
 pub mod lesson;
+pub mod limits;
 pub mod lint;
 pub mod matrix;
 pub mod output;
@@ -18,11 +20,13 @@ pub mod plan;
 pub mod probe;
 pub mod remedy;
 pub mod run;
+pub mod scope;
 pub mod stage;
 pub mod stages;
 pub mod stand_in;
 pub mod state;
 pub mod syscall;
+pub mod usage;
 
 mod child;
 mod command;

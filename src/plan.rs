@@ -5,8 +5,10 @@
 
 use std::path::PathBuf;
 
+use crate::cgroups::{self, Version};
 use crate::error::Error;
 use crate::host::Host;
+use crate::limits::Limits;
 use crate::stage::{Propagation, Spec, Stage, Step};
 use crate::stages::STAGES;
 use crate::syscall::Syscall;
@@ -47,7 +49,7 @@ impl Plan {
         plan.add(
             "run",
             vec![
-                Syscall::Fork.because("what follows happens to a child; the parent waits"),
+                birth(spec).because("what follows happens to a child; the parent waits"),
                 Syscall::DieWithParent.because("if the parent is killed, so are we"),
             ],
         );
@@ -113,6 +115,7 @@ fn check(stages: &[&dyn Stage], spec: &Spec) -> Result<(), Error> {
             hint: "add `--with user`: then the machine only tells and does not listen".to_owned(),
         });
     }
+    check_limits(spec)?;
     for stage in stages {
         if let Some(other) = stage.conflicts().iter().find(|name| spec.has(name)) {
             return Err(Error::Conflict { stage: stage.name(), other });
@@ -126,12 +129,58 @@ fn check(stages: &[&dyn Stage], spec: &Spec) -> Result<(), Error> {
     Ok(())
 }
 
+fn check_limits(spec: &Spec) -> Result<(), Error> {
+    let limits = &spec.settings.limits;
+    if spec.has("rlimits") && !rlimits_serve(limits) {
+        return Err(Error::NoCgroup {
+            problem: "setrlimit(2) limits memory and the number of processes, and nothing else \
+                      that was asked for"
+                .to_owned(),
+            hint: "leave out the other limits, or use the stage `cgroups`".to_owned(),
+        });
+    }
+    if !spec.has("cgroups") {
+        return Ok(());
+    }
+    check_disks(limits)?;
+    cgroups::choose(&spec.host, limits, &spec.id).map(drop)
+}
+
+/// Whether each disk whose speed is to be limited was found.
+///
+/// # Errors
+/// [`Error::NoCgroup`] about the first that was not.
+pub fn check_disks(limits: &Limits) -> Result<(), Error> {
+    if let Some(rate) = limits.rates().find(|rate| rate.device.is_none()) {
+        return Err(Error::NoCgroup {
+            problem: format!("`{}` is not a disk, nor on one", rate.path.display()),
+            hint: "name a disk, see lsblk(8), or a file whose filesystem is on one".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether setrlimit(2) can do what these limits ask for.
+pub fn rlimits_serve(limits: &Limits) -> bool {
+    let (memory, pids_limit) = (limits.memory, limits.pids_limit);
+    *limits == Limits { memory, pids_limit, ..Limits::default() }
+}
+
 /// As the machine's root, give up what no namespace would hold.
 pub(crate) fn guard(host: &Host) -> Vec<Step> {
     let drop = |cap: &caps::Capability| {
         Syscall::DropCapability(*cap).because("root in a sandbox must not reach the machine itself")
     };
     host.guard.iter().map(drop).collect()
+}
+
+/// In cgroup version 2 a child can be born where it belongs, which is quicker than to move it.
+fn birth(spec: &Spec) -> Syscall {
+    let v2 = spec.cgroups().into_iter().find(|cgroup| cgroup.version == Version::V2);
+    match v2.filter(|_| spec.host.cgroups.clone_into) {
+        Some(cgroup) => Syscall::CloneIntoCgroup(cgroup.dir),
+        None => Syscall::Fork,
+    }
 }
 
 /// Process 1 stays behind. It comes last: after the root switch nobody in here has the old root.
@@ -241,7 +290,7 @@ mod tests {
             let own = unshared(nix::sched::CloneFlags::CLONE_NEWUTS);
             assert!(own.is_some() && own < Some(named), "{stages:?}: renames the host");
         }
-        let fork = at(&|call| matches!(call, Syscall::Fork));
+        let fork = at(&|call| call.forks());
         for (i, planned) in plan.steps.iter().enumerate() {
             if Some(i) < fork {
                 assert!(

@@ -102,7 +102,7 @@ pub fn run(plan: &Plan, options: Options) -> Result<Finished, Error> {
 /// As for [`run`].
 pub fn start(plan: &Plan, mut options: Options) -> Result<Running, Error> {
     let signals = signals::hold();
-    let fork = plan.steps.iter().position(|planned| planned.step.call == Syscall::Fork);
+    let fork = plan.steps.iter().position(|planned| planned.step.call.forks());
     let (prepare, rest) = plan.steps.split_at(fork.unwrap_or(plan.steps.len()));
 
     let mut state = None;
@@ -244,10 +244,11 @@ fn fork_and_follow(
     let stepping = options.ask.is_some();
     let begin = Instant::now();
 
-    // SAFETY: this process has one thread, so the child may do all that the parent may.
-    #[expect(unsafe_code)]
-    let forked = unsafe { nix::unistd::fork() };
-    match forked.map_err(Error::io("fork"))? {
+    let forked = match steps.first() {
+        Some(planned) => child::fork(&planned.step.call).map_err(|errno| refused(planned, errno)),
+        None => child::fork(&Syscall::Fork).map_err(Error::io("fork")),
+    };
+    match forked? {
         ForkResult::Child => {
             drop((events, go));
             signals.release_in_child();

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::attacks::Attack;
+use crate::cgroups::{self, Own};
 use crate::host::Host;
+use crate::limits::Limits;
 use crate::syscall::Syscall;
 
 /// The name of a stage: its file in `src/stages/`, its value on the command line, its book page.
@@ -36,6 +38,8 @@ pub struct Step {
 pub enum Undo {
     /// Remove this empty directory.
     Rmdir(PathBuf),
+    /// End what is in this cgroup and remove it.
+    Cgroup(PathBuf),
 }
 
 impl Syscall {
@@ -141,6 +145,8 @@ pub struct Settings {
     pub init: bool,
     /// Whether `user` maps the caller's subordinate ids too.
     pub map_auto: bool,
+    /// What `cgroups` and `rlimits` limit.
+    pub limits: Limits,
 }
 
 impl Default for Settings {
@@ -151,6 +157,7 @@ impl Default for Settings {
             boottime: 10 * 24 * 60 * 60,
             init: false,
             map_auto: false,
+            limits: Limits::default(),
         }
     }
 }
@@ -200,6 +207,15 @@ impl Spec {
     /// lays it out.
     pub fn root(&self) -> PathBuf {
         if self.has("rootfs") { self.state_dir().join("root") } else { self.rootfs.clone() }
+    }
+
+    /// The sandbox's own cgroups, one in each hierarchy; none when they cannot be had, for which
+    /// there is no plan.
+    pub fn cgroups(&self) -> Vec<Own> {
+        if !self.has("cgroups") {
+            return Vec::new();
+        }
+        cgroups::choose(&self.host, &self.settings.limits, &self.id).unwrap_or_default()
     }
 
     /// The path by which the sandbox finds the rootfs. Root that becomes an ordinary user for the

@@ -6,8 +6,10 @@
 
 use std::io::Write;
 
+use crate::cgroups;
 use crate::error::Error;
 use crate::lesson::{self, Place, Side};
+use crate::limits::{Limits, Memory, Pids};
 use crate::plan::Plan;
 use crate::probe::{Lab, Outcome, TIMEOUT, Task};
 use crate::run::{Options, Running, run};
@@ -86,12 +88,19 @@ pub fn shell(lab: &Lab, side: &Side) -> Result<u8, Error> {
 /// The stand-in host itself.
 fn spec(lab: &Lab) -> Spec {
     let needs = stages::find("stand-in").map_or(&[][..], |stage| stage.needs());
+    let limits = Limits {
+        memory: Some(Memory(Some(256 << 20))),
+        pids_limit: Some(Pids(Some(512))),
+        ..Limits::default()
+    };
+    let held = cgroups::choose(&lab.host, &limits, &lab.id).is_ok();
+    let stages = needs.iter().copied().chain(["stand-in"]).chain(held.then_some("cgroups"));
     Spec {
-        stages: needs.iter().copied().chain(["stand-in"]).collect(),
+        stages: stages.collect(),
         host: lab.host.clone(),
         id: lab.id.clone(),
         rootfs: lab.rootfs.clone(),
-        settings: Settings { hostname: "stand-in".to_owned(), ..Settings::default() },
+        settings: Settings { hostname: "stand-in".to_owned(), limits, ..Settings::default() },
         command: None,
         attack: None,
         forget: Vec::new(),

@@ -30,6 +30,9 @@ pub struct Label {
     pub command: Vec<String>,
     /// The process of its command, as the host counts; 0 before it runs.
     pub pid: i32,
+    /// The directories of its cgroups.
+    #[serde(default)]
+    pub cgroups: Vec<PathBuf>,
 }
 
 /// The state of one living sandbox.
@@ -181,8 +184,11 @@ fn is_alive(dir: &Path) -> bool {
 
 fn undo_all(undos: &[Undo]) -> Result<(), Error> {
     for undo in undos.iter().rev() {
-        let Undo::Rmdir(path) = undo;
-        match fs::remove_dir(path) {
+        let (path, removed) = match undo {
+            Undo::Rmdir(path) => (path, fs::remove_dir(path)),
+            Undo::Cgroup(path) => (path, crate::cgroups::remove(path)),
+        };
+        match removed {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(Error::Undo { path: path.clone(), source: error });
             }

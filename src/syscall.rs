@@ -20,7 +20,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
 
 use crate::kernel;
-use crate::quote::{c_string, flags, sh_word, sh_words};
+use crate::quote::{c_string, echo_line, flags, mount_line, sh_word, sh_words};
 
 /// One request to the kernel. The variants are named after the calls; a few that need two calls
 /// for one idea (open and write) say so.
@@ -31,6 +31,8 @@ pub enum Syscall {
     Fork,
     /// clone(2): as fork, and the child is born into namespaces of its own.
     Clone(CloneFlags),
+    /// clone3(2): as fork, and the child is born in this cgroup.
+    CloneIntoCgroup(PathBuf),
     /// prctl(2): be killed when the parent dies.
     DieWithParent,
     /// prctl(2): give up a capability for this process and all it starts.
@@ -77,7 +79,9 @@ pub enum Syscall {
     Mkdir(PathBuf, u32),
     /// open(2) with O_CREAT: an empty file.
     Create(PathBuf, u32),
-    /// open(2) and write(2).
+    /// chown(2): who owns the file, and its group.
+    Chown(PathBuf, u32),
+    /// open(2) and write(2), to a file that is there.
     Write(PathBuf, String),
     Symlink(PathBuf, PathBuf),
     /// Copies a file, or all that is in a directory: many calls, one idea.
@@ -108,6 +112,9 @@ impl fmt::Display for Syscall {
         match self {
             Self::Fork => write!(f, "fork()"),
             Self::Clone(namespaces) => write!(f, "clone({}|SIGCHLD)", namespace_name(*namespaces)),
+            Self::CloneIntoCgroup(dir) => {
+                write!(f, "clone3({{flags=CLONE_INTO_CGROUP, cgroup={}}})", path(dir))
+            }
             Self::DieWithParent => write!(f, "prctl(PR_SET_PDEATHSIG, SIGKILL)"),
             Self::DropCapability(cap) => write!(f, "prctl(PR_CAPBSET_DROP, {cap})"),
             Self::ClearGroups => write!(f, "setgroups(0, [])"),
@@ -161,6 +168,7 @@ impl fmt::Display for Syscall {
             Self::Create(file, mode) => {
                 write!(f, "open({}, O_WRONLY|O_CREAT|O_EXCL, 0{mode:o})", path(file))
             }
+            Self::Chown(file, id) => write!(f, "chown({}, {id}, {id})", path(file)),
             Self::Write(file, text) => {
                 write!(f, "write({}, {}, {})", path(file), c_string(text.as_ref()), text.len())
             }
@@ -181,6 +189,11 @@ impl Syscall {
         self.to_string().split('(').next().unwrap_or_default().to_owned()
     }
 
+    /// Whether what follows it in a plan happens in a new process.
+    pub fn forks(&self) -> bool {
+        matches!(self, Self::Fork | Self::Clone(_) | Self::CloneIntoCgroup(_))
+    }
+
     /// What a person types in a shell instead, with util-linux and iproute2.
     pub fn shell(&self) -> Shell {
         let line = |text: String| Shell::Line(text);
@@ -189,6 +202,9 @@ impl Syscall {
         match self {
             Self::Fork => Shell::Nothing("the shell forks for every command"),
             Self::Clone(_) => Shell::Nothing("a shell has only unshare(1)"),
+            Self::CloneIntoCgroup(dir) => {
+                line(format!("echo 0 > {}", word(&dir.join("cgroup.procs"))))
+            }
             Self::DieWithParent => Shell::Nothing("a shell script stays to the end"),
             Self::DropCapability(cap) => Shell::Starts(
                 "setpriv --bounding-set".to_owned(),
@@ -239,12 +255,11 @@ impl Syscall {
             }
             Self::Mkdir(dir, mode) => line(format!("mkdir -m {mode:o} {}", word(dir))),
             Self::Create(file, _) => line(format!(": > {}", word(file))),
+            Self::Chown(file, id) => line(format!("chown {id}:{id} {}", word(file))),
             Self::Write(file, _) if file.starts_with("/proc/self") => {
                 Shell::Nothing("unshare --map-root-user did it")
             }
-            Self::Write(file, text) => {
-                line(format!("printf %s {} > {}", sh_word(text.as_ref()), word(file)))
-            }
+            Self::Write(file, text) => line(echo_line(text, file)),
             Self::Symlink(to, at) => line(format!("ln -s {} {}", word(to), word(at))),
             Self::Copy(from, to) => line(format!("cp -aT {} {}", word(from), word(to))),
             Self::Rmdir(dir) => line(format!("rmdir {}", word(dir))),
@@ -269,7 +284,8 @@ impl Syscall {
     /// What the kernel answered. `Fork` and `Clone` are the runner's to make and are ENOSYS here.
     pub fn perform(&self) -> nix::Result<()> {
         match self {
-            Self::Fork | Self::Clone(_) => Err(Errno::ENOSYS), // the runner's to make
+            // The runner's to make.
+            Self::Fork | Self::Clone(_) | Self::CloneIntoCgroup(_) => Err(Errno::ENOSYS),
             Self::DieWithParent => nix::sys::prctl::set_pdeathsig(Signal::SIGKILL),
             Self::DropCapability(cap) => {
                 caps::drop(None, caps::CapSet::Bounding, *cap).map_err(|_| Errno::last())
@@ -308,14 +324,17 @@ impl Syscall {
             Self::OpenAs(dir, fd) => kernel::open_as(dir, *fd),
             Self::Fchdir(fd) => kernel::fchdir(*fd),
             Self::CloseFrom(fd) => kernel::close_from(*fd),
+            Self::Chown(file, id) => {
+                let (uid, gid) = (Uid::from_raw(*id), Gid::from_raw(*id));
+                nix::unistd::chown(file, Some(uid), Some(gid))
+            }
             Self::Mkdir(dir, mode) => errno(fs::DirBuilder::new().mode(*mode).create(dir)),
             Self::Create(file, mode) => {
                 let mut options = fs::OpenOptions::new();
                 errno(options.write(true).create_new(true).mode(*mode).open(file).map(drop))
             }
             Self::Write(file, text) => {
-                let opened =
-                    fs::OpenOptions::new().write(true).create(true).truncate(true).open(file);
+                let opened = fs::OpenOptions::new().write(true).truncate(true).open(file);
                 errno(opened.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes())))
             }
             Self::Symlink(to, at) => errno(symlink(to, at)),
@@ -334,43 +353,6 @@ fn namespace_name(namespace: CloneFlags) -> String {
         return "CLONE_NEWTIME".to_owned();
     }
     flags(namespace.iter_names().map(|(name, _)| name))
-}
-
-fn mount_line(
-    source: Option<&Path>,
-    target: &Path,
-    fstype: Option<&str>,
-    flags: MsFlags,
-    data: Option<&str>,
-) -> String {
-    let target = sh_word(target.as_os_str());
-    let source = sh_word(source.unwrap_or(Path::new("none")).as_os_str());
-    let rec = if flags.contains(MsFlags::MS_REC) { "r" } else { "" };
-    let propagations = [
-        (MsFlags::MS_PRIVATE, "private"),
-        (MsFlags::MS_SLAVE, "slave"),
-        (MsFlags::MS_SHARED, "shared"),
-    ];
-    if let Some((_, name)) = propagations.iter().find(|(flag, _)| flags.contains(*flag)) {
-        return format!("mount --make-{rec}{name} {target}");
-    }
-    if flags.contains(MsFlags::MS_REMOUNT) {
-        return format!("mount -o remount,bind,ro {target}");
-    }
-    if flags.contains(MsFlags::MS_BIND) {
-        // mount(8) makes an absolute path of it, which this user may not be able to walk.
-        let as_it_is = if source == "." { "-c " } else { "" };
-        return format!("mount {as_it_is}--{rec}bind {source} {target}");
-    }
-    let name = |name: &str| match name {
-        "MS_RDONLY" => "ro".to_owned(),
-        name => name.trim_start_matches("MS_").to_lowercase(),
-    };
-    let names = flags.iter_names().map(|(flag, _)| name(flag));
-    let options: Vec<String> = names.chain(data.map(str::to_owned)).collect();
-    let options =
-        if options.is_empty() { String::new() } else { format!(" -o {}", options.join(",")) };
-    format!("mount -t {}{options} {source} {target}", fstype.unwrap_or("none"))
 }
 
 fn ranges_text(ranges: &[(u32, u32, u32)]) -> String {

@@ -91,7 +91,7 @@ pub fn mounts_below(tree: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The kernel writes space, tab, newline and backslash as `\ooo` in mountinfo; see proc(5).
-fn unescape(field: &str) -> PathBuf {
+pub(crate) fn unescape(field: &str) -> PathBuf {
     let replaced = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
         .fold(field.to_owned(), |text, (code, plain)| text.replace(code, plain));

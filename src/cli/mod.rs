@@ -3,10 +3,12 @@
 mod clean;
 mod compare;
 mod completions;
+mod control;
 mod doctor;
 mod explain;
 mod inspect;
 mod lesson;
+mod limits;
 mod man;
 mod plan;
 mod rootfs;
@@ -92,6 +94,16 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Run a command inside of a running sandbox
     Exec(inspect::ExecArgs),
+    /// Show what running sandboxes use: CPU, memory, processes, disks
+    Stats(control::StatsArgs),
+    /// Stop all processes of a running sandbox, until `resume`
+    Pause(control::NameArgs),
+    /// Let a paused sandbox go on
+    Resume(control::NameArgs),
+    /// End a running sandbox, or send it a signal
+    Kill(control::KillArgs),
+    /// Change the limits of a running sandbox
+    Update(control::UpdateArgs),
     /// Fetch, list, check, import, bundle and remove root filesystems
     Rootfs(rootfs::RootfsArgs),
     /// Try what this machine allows, and say what to do about the rest
@@ -137,6 +149,11 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Ps => inspect::ps(global),
         Command::Inspect(args) => inspect::inspect_process(args, global),
         Command::Exec(args) => inspect::exec(args, global),
+        Command::Stats(args) => control::stats(args, global),
+        Command::Pause(args) => control::pause(&args, true, global),
+        Command::Resume(args) => control::pause(&args, false, global),
+        Command::Kill(args) => control::kill(&args, global),
+        Command::Update(args) => control::update(&args, global),
         Command::Rootfs(args) => rootfs::rootfs(args, global),
         Command::Doctor => doctor::doctor(global),
         Command::Clean => clean::clean(global),

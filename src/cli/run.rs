@@ -76,5 +76,6 @@ fn label(spec: &Spec) -> Label {
         stages: spec.stages.iter().map(|stage| (*stage).to_owned()).collect(),
         command: words.map(|word| word.to_string_lossy().into_owned()).collect(),
         pid: 0,
+        cgroups: spec.cgroups().into_iter().map(|cgroup| cgroup.dir).collect(),
     }
 }

@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use rootfs_fetch::{Progress, Store};
 
+use super::limits::LimitArgs;
+use crate::cgroups;
 use crate::error::Error;
 use crate::host::Host;
-use crate::show;
+use crate::limits::Limits;
+use crate::plan::rlimits_serve;
 use crate::stage::{Command, Propagation, Settings, Spec, StageName};
 use crate::stages::{LEVELS, STAGES, find, join_user};
+use crate::{scope, show};
 
 #[derive(Clone, Copy, ValueEnum)]
 enum PropagationArg {
@@ -23,7 +27,8 @@ enum PropagationArg {
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Stages")]
 pub(crate) struct StageArgs {
-    /// Begin with all stages up to this level: host, chroot, namespaces [default: namespaces]
+    /// Begin with all stages up to this level: host, chroot, namespaces, cgroups
+    /// [default: namespaces]
     #[arg(long, value_name = "LEVEL", conflicts_with = "only")]
     level: Option<String>,
     /// These stages and no others
@@ -56,6 +61,8 @@ pub(crate) struct StageArgs {
     /// Let the stage `user` map your subordinate ids too, see subuid(5)
     #[arg(long)]
     map_auto: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Set a variable in the command's environment
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<OsString>,
@@ -86,9 +93,17 @@ impl StageArgs {
         } else if refused {
             stages.retain(|stage| *stage != "user");
         }
+        let settings = self.settings(&host)?;
+        if !settings.limits.is_empty() && !stages.contains(&"rlimits") {
+            stages = adjust(stages, &["cgroups".to_owned()], &self.without)?;
+        }
+        if stages.contains(&"cgroups") {
+            self.provide_cgroups(&mut stages, &host, &settings.limits)?;
+        }
         let needs_rootfs = stages.iter().any(|s| ["rootfs", "chroot", "pivot-root"].contains(s));
         let rootfs = if needs_rootfs { rootfs(self.rootfs.as_ref())? } else { PathBuf::from("/") };
-        let settings = self.settings(&host)?;
+        let mut settings = settings;
+        settings.limits.find_disks(Path::new("/"));
         let command = Command {
             argv,
             env: self.variables()?,
@@ -105,6 +120,31 @@ impl StageArgs {
             attack: None,
             forget: self.forget.clone(),
         })
+    }
+
+    /// Where no cgroup can be had: in one that the user's service manager lends, or with `rlimits`
+    /// instead when `cgroups` was not asked for by name.
+    fn provide_cgroups(
+        &self,
+        stages: &mut Vec<StageName>,
+        host: &Host,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        let Err(error) = cgroups::choose(host, limits, "ID") else { return Ok(()) };
+        if host.cgroups.user_manager {
+            return Err(scope::start_again());
+        }
+        let by_name = self.with.iter().chain(self.only.iter().flatten());
+        if by_name.clone().any(|name| name == "cgroups") || !rlimits_serve(limits) {
+            return Err(error);
+        }
+        show::note(&format!(
+            "{error}: the stage `rlimits` takes the place of `cgroups`; it limits each process by \
+             itself"
+        ));
+        stages.retain(|stage| *stage != "cgroups");
+        *stages = adjust(stages.clone(), &["rlimits".to_owned()], &[])?;
+        Ok(())
     }
 
     fn settings(&self, host: &Host) -> Result<Settings, Error> {
@@ -125,7 +165,8 @@ impl StageArgs {
         };
         let hostname = self.hostname.clone();
         let (boottime, init, map_auto) = (self.boottime, self.init, self.map_auto);
-        Ok(Settings { hostname, propagation, boottime, init, map_auto })
+        let limits = self.limits.limits();
+        Ok(Settings { hostname, propagation, boottime, init, map_auto, limits })
     }
 
     fn variables(&self) -> Result<Vec<(OsString, OsString)>, Error> {

@@ -13,6 +13,7 @@ mod record;
 mod script;
 mod table;
 mod text;
+mod usage;
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -33,6 +34,7 @@ pub use plan::{event, plan, plan_json};
 pub use record::{lesson_json, lesson_markdown, part_json, part_markdown};
 pub use script::script;
 pub use text::{width, wrap};
+pub use usage::{over, usage};
 
 /// Colour always, never, or (`None`) where it is wanted.
 pub fn use_colour(colour: Option<bool>) {

@@ -10,6 +10,7 @@ use nix::sched::CloneFlags;
 
 use crate::plan::{Plan, Planned};
 use crate::quote::{sh_word, sh_words};
+use crate::stage::Undo;
 use crate::syscall::{Shell, Syscall};
 
 /// A shell that reads the rest from descriptor 3. To open /dev/fd/3 would need the right to open
@@ -32,6 +33,10 @@ pub fn script(plan: &Plan) -> String {
     writer.steps(host);
     // With something to undo the shell has to stay, and start the container as a child.
     writer.first_exec = if undos_are_needed(&plan.steps) { "" } else { "exec " };
+    if plan.steps.iter().any(|planned| matches!(planned.step.undo, Some(Undo::Cgroup(_)))) {
+        // Only the child joins: the shell that stays has to remove the cgroups.
+        writer.starts.push((String::new(), None));
+    }
     writer.steps(rest);
     writer.finish()
 }
@@ -41,12 +46,12 @@ fn undos_are_needed(steps: &[Planned]) -> bool {
 }
 
 fn undo(planned: &Planned) -> Option<String> {
-    let crate::stage::Undo::Rmdir(dir) = planned.step.undo.as_ref()?;
+    let (Undo::Rmdir(dir) | Undo::Cgroup(dir)) = planned.step.undo.as_ref()?;
     Some(format!("rmdir {}", sh_word(dir.as_os_str())))
 }
 
 fn split_at_fork(steps: &[Planned]) -> (&[Planned], &[Planned]) {
-    let fork = steps.iter().position(|planned| planned.step.call == Syscall::Fork);
+    let fork = steps.iter().position(|planned| planned.step.call.forks());
     steps.split_at(fork.unwrap_or(steps.len()))
 }
 
@@ -127,6 +132,7 @@ impl Writer {
         let exec = if self.ends.is_empty() { self.first_exec } else { "exec " };
         let programs = self.starts.drain(..).map(|(program, value)| match value {
             Some(value) => format!("{program} {value} "),
+            None if program.is_empty() => program,
             None => format!("{program} "),
         });
         let programs: String = programs.collect();

@@ -1,12 +1,14 @@
 //! The stages: one isolation mechanism, one file.
 
 mod cgroup_ns;
+mod cgroups;
 mod chroot;
 mod ipc;
 mod mnt;
 mod net;
 mod pid;
 mod pivot_root;
+mod rlimits;
 mod rootfs;
 mod stand_in;
 mod time;
@@ -18,18 +20,20 @@ use crate::stage::{Stage, StageName};
 
 /// Every stage, in the order in which they run. The order of teaching is the lessons' business.
 pub const STAGES: &[&dyn Stage] = &[
-    &user::User,            // first: it grants the privilege that all others need
-    &cgroup_ns::CgroupNs,   // before the mounts, so that a cgroup mount shows the new root
-    &mnt::Mnt,              // before anything is mounted, so that no mount reaches the host
-    &uts::Uts,              // these three are independent of the rest:
-    &ipc::Ipc,              // they stand here because a reader
-    &net::Net,              // expects the namespaces together
-    &stand_in::StandIn,     // makes the directory that `rootfs` would bind
-    &rootfs::Rootfs,        // lays the root out while the host's files are still in reach
-    &time::Time,            // before `pid`, whose fork makes the child that has the new clocks
-    &pid::Pid,              // forks and mounts /proc: after a root switch that would be EPERM
+    &cgroups::Cgroups,    // before `user`: the place in the tree is the host's to give
+    &user::User,          // then this: it grants the privilege that all others need
+    &cgroup_ns::CgroupNs, // before the mounts, so that a cgroup mount shows the new root
+    &mnt::Mnt,            // before anything is mounted, so that no mount reaches the host
+    &uts::Uts,            // these three are independent of the rest:
+    &ipc::Ipc,            // they stand here because a reader
+    &net::Net,            // expects the namespaces together
+    &stand_in::StandIn,   // makes the directory that `rootfs` would bind
+    &rootfs::Rootfs,      // lays the root out while the host's files are still in reach
+    &time::Time,          // before `pid`, whose fork makes the child that has the new clocks
+    &pid::Pid,            // forks and mounts /proc: after a root switch that would be EPERM
     &pivot_root::PivotRoot, // the root switch comes last: what is not in the new root is gone
-    &chroot::Chroot,        // the other root switch
+    &chroot::Chroot,      // the other root switch
+    &rlimits::Rlimits,    // at the very end: they are for the command, not for us
 ];
 
 /// The named, cumulative sets of stages.
@@ -39,6 +43,21 @@ pub const LEVELS: &[(&str, &[StageName])] = &[
     (
         "namespaces",
         &["user", "cgroup-ns", "mnt", "uts", "ipc", "net", "rootfs", "pid", "pivot-root"],
+    ),
+    (
+        "cgroups",
+        &[
+            "cgroups",
+            "user",
+            "cgroup-ns",
+            "mnt",
+            "uts",
+            "ipc",
+            "net",
+            "rootfs",
+            "pid",
+            "pivot-root",
+        ],
     ),
 ];
 

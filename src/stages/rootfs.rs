@@ -4,6 +4,8 @@
 //! a few devices: a shell cannot start a background job without /dev/null. These are mounted, in
 //! the private mount table, at a place of our own; the directory on disk stays as it is.
 
+mod sys;
+
 // ANCHOR: stage
 use std::path::{Path, PathBuf};
 
@@ -90,13 +92,7 @@ impl Stage for Rootfs {
                     .because(WHY_MQUEUE),
             ]);
         }
-        if spec.has("net") {
-            let flags = memory | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
-            steps.push(
-                mount("sysfs", spec.in_root("/sys"), flags, None)
-                    .because("/sys shows the network devices of the namespace it is mounted in"),
-            );
-        }
+        steps.extend(sys::steps(spec));
         for (to, name) in LINKS {
             steps.push(
                 Syscall::Symlink(Path::new("/proc/self").join(to), dev(name))

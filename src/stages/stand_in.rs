@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use nix::mount::MsFlags;
 use nix::sys::resource::Resource;
 
+use super::cgroups::plus;
+use crate::cgroups::Version;
 use crate::stage::{About, Spec, Stage, StageName, Step};
 use crate::syscall::Syscall;
 
@@ -40,6 +42,7 @@ impl Stage for StandIn {
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         let inner = spec.in_root("/rootfs");
         let payroll = spec.in_root("/usr/sbin/payroll-db");
+        let secret = spec.in_root("/etc/secret");
         let mut steps = vec![
             Syscall::Setrlimit(Resource::RLIMIT_NPROC, 512)
                 .because("at most so many processes: a fork bomb stays in here"),
@@ -55,11 +58,23 @@ impl Stage for StandIn {
                 .because("its system: a copy of the rootfs"),
             Syscall::Mkdir(inner.clone(), 0o755).because("a place on it to build containers"),
             Syscall::Copy(spec.rootfs_source(), inner).because("and a rootfs for them"),
-            Syscall::Write(spec.in_root("/etc/secret"), "the stand-in host's secret\n".to_owned())
+            Syscall::Create(secret.clone(), 0o644).because("something to steal"),
+            Syscall::Write(secret, "the stand-in host's secret\n".to_owned())
                 .because("something to steal"),
             Syscall::Create(payroll.clone(), 0o755).because("a program to disturb"),
             Syscall::Write(payroll, PAYROLL.to_owned()).because("which only waits"),
         ];
+        for cgroup in spec.cgroups().iter().filter(|cgroup| cgroup.version == Version::V2) {
+            let leaf = cgroup.dir.join("init");
+            let control = cgroup.dir.join("cgroup.subtree_control");
+            steps.extend([
+                Syscall::Mkdir(leaf.clone(), 0o755)
+                    .because("in version 2 only the leaves hold processes: a leaf for its own"),
+                Syscall::Write(leaf.join("cgroup.procs"), "0".to_owned()).because("join it"),
+                Syscall::Write(control, plus(&cgroup.controllers))
+                    .because("and the other leaves, its sandboxes', may have limits"),
+            ]);
+        }
         if let Some(program) = &spec.host.dynamic_program {
             steps.push(
                 Syscall::Copy(program.clone(), spec.in_root("/usr/bin/host-ls"))

@@ -18,7 +18,7 @@ use crate::syscall::Syscall;
 pub(super) struct User;
 
 /// The user and group `nobody`, which own no files.
-const NOBODY: u32 = 65534;
+pub(super) const NOBODY: u32 = 65534;
 
 const WHY_UNSHARE: &str = "enter a user namespace: all capabilities, but only over what is in it";
 
