@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use regex_lite::Regex;
 
+use crate::cgroups;
 use crate::error::Error;
 use crate::host::Host;
 use crate::lesson::{self, Condition, Experiment, Part, Side, WhichSide};
@@ -41,6 +42,13 @@ pub struct Skip {
 /// # Errors
 /// What is not the machine's fault: wrong stages, no rootfs.
 pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
+    // The stand-in host can pass on no more than this machine gives it.
+    for side in [&part.without, &part.with].iter().filter(|s| s.stages.contains(&"cgroups")) {
+        let chosen = cgroups::choose(&lab.host, &side.settings.limits, &lab.id);
+        if let Some(skip) = skip(chosen.map(drop))? {
+            return Ok(Some(skip));
+        }
+    }
     if !part.probes.is_empty() {
         for side in [&part.without, &part.with] {
             let tried = Task::on(side, lab, None).run();
@@ -55,7 +63,7 @@ pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
     let nothing = lesson::Action::nothing();
     let sides = [&part.without, &part.with].map(Side::on_stand_in);
     let actions = sides.map(|side| Action { action: &nothing, side });
-    skip(stand_in::perform(lab, &actions).map(drop))
+    skip(stand_in::perform(lab, None, &actions).map(drop))
 }
 
 /// Tells what the machine or the stages refuse from what is somebody's mistake.
@@ -123,7 +131,7 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
         }
         let action = |action| Action { action, side: side.on_stand_in() };
         let actions: Vec<Action> = experiment.steps.iter().map(action).collect();
-        Ok(stand_in::perform(lab, &actions)?.into_iter().map(Some).collect())
+        Ok(stand_in::perform(lab, experiment.disk, &actions)?.into_iter().map(Some).collect())
     };
     let without = on(&part.without, WhichSide::Without)?;
     let with = on(&part.with, WhichSide::With)?;

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::attacks::{self, ATTACKS, Attack};
+use crate::cgroups::{Cgroups, Version};
 use crate::error::Error;
+use crate::limits::Memory;
 use crate::stage::{Settings, StageName};
 use crate::stages::{STAGES, find};
+use crate::variant::Names;
 
 /// The lessons that are part of the program: file name and text.
 const EMBEDDED: &[(&str, &str)] = &[
     ("lessons/01-chroot.yaml", include_str!("../lessons/01-chroot.yaml")),
     ("lessons/02-namespaces.yaml", include_str!("../lessons/02-namespaces.yaml")),
+    ("lessons/03-cgroups.yaml", include_str!("../lessons/03-cgroups.yaml")),
 ];
 
 /// A lesson file.
@@ -30,6 +34,9 @@ pub struct Lesson {
     pub title: String,
     /// What it is about, in a paragraph or two.
     pub about: String,
+    /// What is called otherwise in cgroup version 1 and 2, for `@name@`.
+    #[serde(default)]
+    pub names: Names,
     /// Its parts, in order.
     pub parts: Vec<Part>,
     /// What still leaks at its end: the reason for the next lesson.
@@ -67,6 +74,8 @@ pub struct Part {
     pub id: String,
     /// Its title.
     pub title: String,
+    /// The cgroup version that it is about; a machine with the other one has no such part.
+    pub cgroups: Option<Version>,
     /// The stages that it starts from.
     pub without: Side,
     /// The stages that it ends with.
@@ -162,6 +171,9 @@ pub struct Experiment {
     pub title: String,
     /// Run it on one side only.
     pub only: Option<WhichSide>,
+    /// The size of a file on this machine's own disk, for the time of the experiment: the stand-in
+    /// host, which lives in memory, sees it as /disk.
+    pub disk: Option<Memory>,
     /// The commands.
     pub steps: Vec<Action>,
 }
@@ -261,6 +273,16 @@ pub struct Expect {
     pub status: Option<u8>,
 }
 
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "v1" => Ok(Version::V1),
+            "v2" => Ok(Version::V2),
+            other => Err(de::Error::unknown_variant(other, &["v1", "v2"])),
+        }
+    }
+}
+
 fn stage_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StageName>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let known = |name: &String| match find(name) {
@@ -320,14 +342,28 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// Reads one lesson and checks that what it says about itself fits together.
+/// Reads one lesson and checks that what it says about itself fits together, on machines with
+/// either cgroup version. Returns the one for this machine.
 ///
 /// # Errors
 /// The first thing that is wrong, with file, line and column.
 pub fn parse(file: &str, text: &str) -> Result<Lesson, Error> {
-    let lesson: Lesson =
-        serde_yaml::from_str(text).map_err(|error| explain_yaml(file, text, &error))?;
-    crate::lint::check(file, text, &lesson)?;
+    let version = Cgroups::gather().version().unwrap_or(Version::V2);
+    let other = if version == Version::V1 { Version::V2 } else { Version::V1 };
+    variant(file, text, other)?;
+    variant(file, text, version)
+}
+
+fn variant(file: &str, text: &str, version: Version) -> Result<Lesson, Error> {
+    let text = crate::variant::of(text, version).map_err(|name| {
+        let line = text.lines().position(|line| line.contains(&name)).map_or(1, |line| line + 1);
+        let problem = format!("the table `names` has no `{name}` for {version:?}");
+        Error::Lesson { file: file.to_owned(), line, column: 1, problem, hint: None }
+    })?;
+    let mut lesson: Lesson =
+        serde_yaml::from_str(&text).map_err(|error| explain_yaml(file, &text, &error))?;
+    crate::lint::check(file, &text, &lesson)?;
+    lesson.parts.retain(|part| part.cgroups.is_none_or(|only| only == version));
     Ok(lesson)
 }
 

@@ -35,6 +35,7 @@ mod netlink;
 mod quote;
 mod signals;
 pub mod tree;
+mod variant;
 
 pub mod cli;
 pub mod show;

@@ -160,12 +160,14 @@ impl<'a> Task<'a> {
 
     /// What is asked of the stages.
     pub fn spec(&self) -> Spec {
+        let mut settings = self.side.settings.clone();
+        settings.limits.find_disks(&self.lab.rootfs);
         Spec {
             stages: self.side.stages.clone(),
             host: self.lab.host.clone(),
             id: self.lab.id.clone(),
             rootfs: self.lab.rootfs.clone(),
-            settings: self.side.settings.clone(),
+            settings,
             command: self.command.map(|command| self.shell(command)),
             attack: self.attack,
             forget: self.side.forget.clone(),

@@ -38,6 +38,8 @@ pub struct Step {
 pub enum Undo {
     /// Remove this empty directory.
     Rmdir(PathBuf),
+    /// Remove this file.
+    Unlink(PathBuf),
     /// End what is in this cgroup and remove it.
     Cgroup(PathBuf),
 }
@@ -147,6 +149,9 @@ pub struct Settings {
     pub map_auto: bool,
     /// What `cgroups` and `rlimits` limit.
     pub limits: Limits,
+    /// The bytes of a file on this machine's disk that `stand-in` shows as /disk.
+    #[serde(skip)]
+    pub disk: Option<u64>,
 }
 
 impl Default for Settings {
@@ -158,6 +163,7 @@ impl Default for Settings {
             init: false,
             map_auto: false,
             limits: Limits::default(),
+            disk: None,
         }
     }
 }

@@ -32,11 +32,11 @@ const ROOTFS: &str = "/rootfs";
 const PAYROLL: &str = "sleep 1000000 | /usr/sbin/payroll?db >/dev/null 2>&1 & \
                        until ps | grep -q 'sbin/[p]ayroll-db'; do :; done";
 
-/// Makes a stand-in host, runs the actions on it in order, and takes it away.
+/// Makes a stand-in host, with a file of this size on the machine's disk, runs the actions on it in order, and takes it away.
 ///
 /// # Errors
 /// When the stand-in cannot be made, or a sandbox on it.
-pub fn perform(lab: &Lab, actions: &[Action]) -> Result<Vec<Outcome>, Error> {
+pub fn perform(lab: &Lab, disk: Option<Memory>, actions: &[Action]) -> Result<Vec<Outcome>, Error> {
     let mut inside = || {
         let outcomes = live(actions).map_err(|error| (error.to_string(), error.hint()));
         let json = serde_json::to_vec(&outcomes).unwrap_or_default();
@@ -45,7 +45,9 @@ pub fn perform(lab: &Lab, actions: &[Action]) -> Result<Vec<Outcome>, Error> {
     };
     let timeout = TIMEOUT * (2 + u32::try_from(actions.len()).unwrap_or(100));
     let options = Options::captured(timeout, Some(&mut inside));
-    let finished = run(&Plan::new(&spec(lab))?, options)?;
+    let mut spec = spec(lab);
+    spec.settings.disk = disk.and_then(|disk| disk.0);
+    let finished = run(&Plan::new(&spec)?, options)?;
     let outcomes: Result<Vec<Outcome>, (String, Option<String>)> =
         serde_json::from_slice(&finished.stdout).unwrap_or_else(|_| {
             let last_words = String::from_utf8_lossy(&finished.stderr).trim().to_owned();

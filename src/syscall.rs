@@ -81,6 +81,8 @@ pub enum Syscall {
     Create(PathBuf, u32),
     /// chown(2): who owns the file, and its group.
     Chown(PathBuf, u32),
+    /// truncate(2): a file of so many bytes, none of them on the disk.
+    Truncate(PathBuf, u64),
     /// open(2) and write(2), to a file that is there.
     Write(PathBuf, String),
     Symlink(PathBuf, PathBuf),
@@ -168,6 +170,7 @@ impl fmt::Display for Syscall {
             Self::Create(file, mode) => {
                 write!(f, "open({}, O_WRONLY|O_CREAT|O_EXCL, 0{mode:o})", path(file))
             }
+            Self::Truncate(file, size) => write!(f, "truncate({}, {size})", path(file)),
             Self::Chown(file, id) => write!(f, "chown({}, {id}, {id})", path(file)),
             Self::Write(file, text) => {
                 write!(f, "write({}, {}, {})", path(file), c_string(text.as_ref()), text.len())
@@ -255,6 +258,7 @@ impl Syscall {
             }
             Self::Mkdir(dir, mode) => line(format!("mkdir -m {mode:o} {}", word(dir))),
             Self::Create(file, _) => line(format!(": > {}", word(file))),
+            Self::Truncate(file, size) => line(format!("truncate -s {size} {}", word(file))),
             Self::Chown(file, id) => line(format!("chown {id}:{id} {}", word(file))),
             Self::Write(file, _) if file.starts_with("/proc/self") => {
                 Shell::Nothing("unshare --map-root-user did it")
@@ -324,6 +328,10 @@ impl Syscall {
             Self::OpenAs(dir, fd) => kernel::open_as(dir, *fd),
             Self::Fchdir(fd) => kernel::fchdir(*fd),
             Self::CloseFrom(fd) => kernel::close_from(*fd),
+            Self::Truncate(file, size) => {
+                let size = i64::try_from(*size).map_err(|_| Errno::EFBIG)?;
+                nix::unistd::truncate(file, size)
+            }
             Self::Chown(file, id) => {
                 let (uid, gid) = (Uid::from_raw(*id), Gid::from_raw(*id));
                 nix::unistd::chown(file, Some(uid), Some(gid))

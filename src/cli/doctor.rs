@@ -51,7 +51,7 @@ fn stage_json((stage, skip): &(StageName, Option<Skip>)) -> Value {
 /// Tries a stage, with those that it needs, in a child that ends at once.
 fn attempt(stage: StageName, lab: &Lab) -> Result<Option<Skip>, Error> {
     if stage == "stand-in" {
-        return skip(stand_in::perform(lab, &[]).map(drop));
+        return skip(stand_in::perform(lab, None, &[]).map(drop));
     }
     let mut side = Side { stages: with_needs(stage), ..Side::default() };
     join_user(&mut side.stages, &lab.host);

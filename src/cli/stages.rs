@@ -166,7 +166,7 @@ impl StageArgs {
         let hostname = self.hostname.clone();
         let (boottime, init, map_auto) = (self.boottime, self.init, self.map_auto);
         let limits = self.limits.limits();
-        Ok(Settings { hostname, propagation, boottime, init, map_auto, limits })
+        Ok(Settings { hostname, propagation, boottime, init, map_auto, limits, disk: None })
     }
 
     fn variables(&self) -> Result<Vec<(OsString, OsString)>, Error> {

@@ -46,8 +46,11 @@ fn undos_are_needed(steps: &[Planned]) -> bool {
 }
 
 fn undo(planned: &Planned) -> Option<String> {
-    let (Undo::Rmdir(dir) | Undo::Cgroup(dir)) = planned.step.undo.as_ref()?;
-    Some(format!("rmdir {}", sh_word(dir.as_os_str())))
+    let (program, path) = match planned.step.undo.as_ref()? {
+        Undo::Rmdir(dir) | Undo::Cgroup(dir) => ("rmdir", dir),
+        Undo::Unlink(file) => ("rm", file),
+    };
+    Some(format!("{program} {}", sh_word(path.as_os_str())))
 }
 
 fn split_at_fork(steps: &[Planned]) -> (&[Planned], &[Planned]) {

@@ -13,12 +13,17 @@ pub fn width() -> usize {
     columns.filter(|columns| *columns >= 20).unwrap_or(80).min(160)
 }
 
-/// Breaks running text into lines of at most `width` columns. Empty lines part paragraphs.
+/// Breaks running text into lines of at most `width` columns. Empty lines part paragraphs; one that
+/// is indented by four columns stays as it is.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.trim().split("\n\n") {
         if !lines.is_empty() {
             lines.push(String::new());
+        }
+        if paragraph.starts_with("    ") {
+            lines.extend(paragraph.lines().map(str::to_owned));
+            continue;
         }
         let mut line = String::new();
         for word in words(paragraph, width) {

@@ -20,9 +20,6 @@ pub(super) struct Cgroups;
 const DEVICES: &[&str] =
     &["c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:* rwm", "c 136:* rwm"];
 
-/// What somebody needs to own who divides a cgroup among others.
-const DELEGATED: &[&str] = &["", "cgroup.procs", "cgroup.subtree_control", "tasks"];
-
 impl Stage for Cgroups {
     fn name(&self) -> StageName {
         "cgroups"
@@ -39,30 +36,22 @@ impl Stage for Cgroups {
     }
 
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for cgroup in spec.cgroups() {
-            if cgroup.version == Version::V2 && !cgroup.enable.is_empty() {
-                steps.push(
-                    write(cgroup.parent.join("cgroup.subtree_control"), plus(&cgroup.enable))
-                        .because("let the cgroups below this one have these controllers"),
-                );
-            }
-            steps.push(
-                Syscall::Mkdir(cgroup.dir.clone(), 0o755)
-                    .because("a cgroup is a directory: to make it is to make the cgroup")
-                    .undone_by(Undo::Cgroup(cgroup.dir.clone())),
-            );
-            steps.extend(limit(&cgroup, spec));
-            // Root's stand-in host is no longer root when it makes cgroups for its sandboxes.
-            if spec.has("stand-in") && spec.host.machine_root {
-                let owned = DELEGATED.iter().filter(|file| exists(&cgroup, file));
-                steps.extend(owned.map(|file| {
-                    Syscall::Chown(cgroup.dir.join(file), super::user::NOBODY)
-                        .because("the stand-in host may divide it, not enlarge it")
-                }));
-            }
-        }
-        steps
+        let cgroups = spec.cgroups();
+        let enable = cgroups
+            .iter()
+            .filter(|cgroup| cgroup.version == Version::V2 && !cgroup.enable.is_empty());
+        let enable = enable.map(|cgroup| {
+            write(cgroup.parent.join("cgroup.subtree_control"), plus(&cgroup.enable))
+                .because("let the cgroups below this one have these controllers")
+        });
+        let make = cgroups.iter().map(|cgroup| {
+            Syscall::Mkdir(cgroup.dir.clone(), 0o755)
+                .because("a cgroup is a directory: to make it is to make the cgroup")
+                .undone_by(Undo::Cgroup(cgroup.dir.clone()))
+        });
+        let limits = cgroups.iter().flat_map(|cgroup| limit(cgroup, spec));
+        let delegate = cgroups.iter().flat_map(|cgroup| delegate(cgroup, spec));
+        enable.chain(make).chain(limits).chain(delegate).collect()
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
@@ -102,9 +91,17 @@ fn limit(cgroup: &Own, spec: &Spec) -> Vec<Step> {
     steps
 }
 
-fn exists(cgroup: &Own, file: &str) -> bool {
-    let version = if file == "tasks" { Version::V1 } else { Version::V2 };
-    !matches!(file, "tasks" | "cgroup.subtree_control") || cgroup.version == version
+/// Root's stand-in host is no longer root when it makes cgroups for its sandboxes.
+fn delegate(cgroup: &Own, spec: &Spec) -> Vec<Step> {
+    if !spec.has("stand-in") || !spec.host.machine_root {
+        return Vec::new();
+    }
+    let files = match cgroup.version {
+        Version::V1 => ["", "cgroup.procs", "tasks"],
+        Version::V2 => ["", "cgroup.procs", "cgroup.subtree_control"],
+    };
+    let give = |file| Syscall::Chown(cgroup.dir.join(file), super::user::NOBODY);
+    files.map(|file| give(file).because("the stand-in host may divide it, not enlarge it")).into()
 }
 
 /// `+memory +pids`

@@ -13,12 +13,17 @@ use nix::sys::resource::Resource;
 
 use super::cgroups::plus;
 use crate::cgroups::Version;
-use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::stage::{About, Spec, Stage, StageName, Step, Undo};
 use crate::syscall::Syscall;
 
 pub(super) struct StandIn;
 
 const PAYROLL: &str = "#!/bin/sh\n# A process that the stand-in host would miss.\nread forever\n";
+
+/// Beside the rootfs, and so on the disk that holds it.
+fn disk(spec: &Spec) -> PathBuf {
+    spec.rootfs.with_file_name(format!(".disk-{}", spec.id))
+}
 
 impl Stage for StandIn {
     fn name(&self) -> StageName {
@@ -37,6 +42,13 @@ impl Stage for StandIn {
 
     fn needs(&self) -> &'static [StageName] {
         &["user", "cgroup-ns", "mnt", "uts", "ipc", "net", "rootfs", "pid", "pivot-root"]
+    }
+
+    fn prepare(&self, spec: &Spec) -> Vec<Step> {
+        let Some(size) = spec.settings.disk else { return Vec::new() };
+        let (file, why) = (disk(spec), "a file on this machine's own disk: the stand-in is memory");
+        let made = Syscall::Create(file.clone(), 0o644).because(why);
+        vec![made.undone_by(Undo::Unlink(file.clone())), Syscall::Truncate(file, size).because(why)]
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
@@ -73,6 +85,21 @@ impl Stage for StandIn {
                 Syscall::Write(leaf.join("cgroup.procs"), "0".to_owned()).because("join it"),
                 Syscall::Write(control, plus(&cgroup.controllers))
                     .because("and the other leaves, its sandboxes', may have limits"),
+            ]);
+        }
+        if spec.settings.disk.is_some() {
+            let name = disk(spec).file_name().map(PathBuf::from).unwrap_or_default();
+            let at = spec.in_root("/disk");
+            steps.extend([
+                Syscall::Create(at.clone(), 0o644).because("a place for the file on the disk"),
+                Syscall::Mount {
+                    source: Some(spec.rootfs_source().join("..").join(name)),
+                    target: at,
+                    fstype: None,
+                    flags: MsFlags::MS_BIND,
+                    data: None,
+                }
+                .because("and there it is"),
             ]);
         }
         if let Some(program) = &spec.host.dynamic_program {

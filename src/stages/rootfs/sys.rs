@@ -15,41 +15,46 @@ const WHY_CGROUP: &str = "the files of the sandbox's own cgroup, where programs 
 
 /// The mounts below /sys.
 pub(super) fn steps(spec: &Spec) -> Vec<Step> {
-    let at = |path: &str| spec.in_root("/sys").join(path);
+    let (sys, fs) = (spec.in_root("/sys"), spec.in_root("/sys/fs"));
+    let tree = spec.in_root("/sys/fs/cgroup");
     let cgroups = spec.cgroups();
     let mut steps = Vec::new();
     if spec.has("net") {
         steps.push(
-            mount("sysfs", at(""), QUIET | MsFlags::MS_RDONLY, None)
+            mount("sysfs", sys, QUIET | MsFlags::MS_RDONLY, None)
                 .because("/sys shows the network devices of the namespace it is mounted in"),
         );
     } else if !cgroups.is_empty() {
-        steps.push(mount("tmpfs", at(""), QUIET, Some("mode=755,size=64k")).because(WHY_CGROUP));
-        steps.push(Syscall::Mkdir(at("fs"), 0o755).because(WHY_CGROUP));
-        steps.push(Syscall::Mkdir(at("fs/cgroup"), 0o755).because(WHY_CGROUP));
+        steps.push(mount("tmpfs", sys, QUIET, Some("mode=755,size=64k")).because(WHY_CGROUP));
+        steps.push(Syscall::Mkdir(fs, 0o755).because(WHY_CGROUP));
+        steps.push(Syscall::Mkdir(tree.clone(), 0o755).because(WHY_CGROUP));
     }
     if cgroups.iter().any(|cgroup| cgroup.version == Version::V1) {
-        let place = mount("tmpfs", at("fs/cgroup"), QUIET, Some("mode=755,size=64k"));
+        let place = mount("tmpfs", tree.clone(), QUIET, Some("mode=755,size=64k"));
         steps.push(place.because("version 1 has a tree for each controller: make room for them"));
     }
+    let mut show = Vec::new();
     for cgroup in &cgroups {
-        let names: Vec<&str> = match cgroup.version {
-            Version::V1 => cgroup.controllers.iter().map(String::as_str).collect(),
-            Version::V2 if cgroups.len() > 1 => vec!["unified"],
-            Version::V2 => vec![""],
-        };
-        for name in names {
-            let target = at("fs/cgroup").join(name);
-            if !name.is_empty() {
-                steps.push(Syscall::Mkdir(target.clone(), 0o755).because(WHY_CGROUP));
+        match cgroup.version {
+            Version::V1 => {
+                show.extend(cgroup.controllers.iter().map(|name| (&cgroup.dir, tree.join(name))));
             }
-            steps.push(bind(cgroup.dir.clone(), target.clone()).because(WHY_CGROUP));
-            // The stand-in host makes cgroups for its sandboxes there.
-            if !spec.has("stand-in") {
-                steps
-                    .push(read_only(target).because("to be read: the limits are set from outside"));
-            }
+            Version::V2 if cgroups.len() > 1 => show.push((&cgroup.dir, tree.join("unified"))),
+            Version::V2 => show.push((&cgroup.dir, tree.clone())),
         }
+    }
+    let made = show.iter().filter(|(_, target)| *target != tree);
+    steps.extend(made.map(|(_, target)| {
+        Syscall::Mkdir(target.clone(), 0o755).because("a directory for each tree")
+    }));
+    steps.extend(
+        show.iter().map(|(dir, target)| bind((*dir).clone(), target.clone()).because(WHY_CGROUP)),
+    );
+    // The stand-in host makes cgroups for its sandboxes there.
+    if !spec.has("stand-in") {
+        steps.extend(show.iter().map(|(_, target)| {
+            read_only(target.clone()).because("only to be read: the limits are set from outside")
+        }));
     }
     steps
 }
