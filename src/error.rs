@@ -1,7 +1,7 @@
 //! Everything that can go wrong, in words: what happened, why it was done, what to do now.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use thiserror::Error;
@@ -136,9 +136,16 @@ fn step_hint(call: &Syscall, errno: Errno) -> Option<String> {
         (
             Syscall::Unshare(CloneFlags::CLONE_NEWUSER),
             Errno::EPERM | Errno::EACCES | Errno::ENOSPC,
-        )
-        | (Syscall::Write(..), Errno::EPERM | Errno::EACCES) => {
+        ) => {
             return Some(crate::remedy::for_user_namespaces());
+        }
+        (Syscall::Write(file, _), errno) => return write_hint(file, errno),
+        (Syscall::Fork | Syscall::Clone(_) | Syscall::CloneIntoCgroup(_), Errno::EAGAIN) => {
+            "the limit on processes is reached, and ours that wait count too: raise `--pids-limit`, \
+             or see `ulimit -u`"
+        }
+        (Syscall::CloneIntoCgroup(_), Errno::EBUSY) => {
+            "that cgroup gives controllers to others, and in version 2 only leaves hold processes"
         }
         (Syscall::Unshare(CloneFlags::CLONE_NEWUSER), Errno::EINVAL) => {
             "this kernel was built without user namespaces, or the process has more than one thread"
@@ -191,8 +198,8 @@ fn step_hint(call: &Syscall, errno: Errno) -> Option<String> {
              root must not be an initramfs; `chroot` works there"
         }
         (Syscall::Mkdir(..), Errno::EACCES | Errno::EROFS | Errno::ENOSPC) => {
-            "the directory for the state of sandboxes cannot be written: set XDG_RUNTIME_DIR to \
-             one that can, or free some space"
+            "nothing can be made there: for the state of sandboxes, set XDG_RUNTIME_DIR to a directory \
+             that can be written, or free some space; for cgroups, see `sandbox doctor`"
         }
         (Syscall::Execve { .. }, Errno::ENOENT) => {
             "look with `ls`: when the file is there, what is missing is the loader it names, \
@@ -201,6 +208,51 @@ fn step_hint(call: &Syscall, errno: Errno) -> Option<String> {
         (Syscall::Execve { .. }, Errno::EACCES) => "the file is a directory or not executable",
         (Syscall::Execve { .. }, Errno::ENOEXEC) => {
             "the file is not a program for this machine, nor a script that begins with #!"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// What to do about a file of the kernel that takes no such text.
+fn write_hint(file: &Path, errno: Errno) -> Option<String> {
+    let name = file.file_name()?.to_str()?;
+    if file.starts_with("/proc/self") {
+        let refused = matches!(errno, Errno::EPERM | Errno::EACCES);
+        return refused.then(crate::remedy::for_user_namespaces);
+    }
+    let hint = match (name, errno) {
+        ("cgroup.subtree_control", Errno::EBUSY) => {
+            "processes are in that cgroup, and in version 2 only the leaves of the tree hold \
+             processes: move them into a leaf first"
+        }
+        ("cgroup.subtree_control", _) => {
+            "that cgroup may not pass the controller on: it was not given it, or is not yours"
+        }
+        ("cpuset.cpus", _) => {
+            "name CPUs that this machine has and our own cgroup may use: see cpuset.cpus.effective \
+             there, or nproc(1)"
+        }
+        ("memory.limit_in_bytes" | "memory.memsw.limit_in_bytes", Errno::EBUSY) => {
+            "more than that is in use and cannot be taken back: choose a higher limit, or end \
+             something first"
+        }
+        ("memory.limit_in_bytes" | "memory.memsw.limit_in_bytes", Errno::EINVAL) => {
+            "memory and swap together cannot be less than memory: give a larger `--memory-swap`"
+        }
+        ("cpu.cfs_quota_us" | "cpu.max", Errno::EINVAL) => {
+            "a cgroup above has a smaller quota: choose fewer `--cpus`"
+        }
+        ("io.max", _) => "the kernel limits whole disks, not partitions: see lsblk(8)",
+        (_, _) if name.starts_with("blkio.") => {
+            "the kernel limits whole disks, not partitions: see lsblk(8)"
+        }
+        ("cgroup.procs", Errno::ENOSPC) => "the cpuset of that cgroup has no CPUs or no memory",
+        ("cgroup.procs", Errno::EBUSY) => {
+            "that cgroup gives controllers to others, and in version 2 only leaves hold processes"
+        }
+        (_, Errno::EACCES | Errno::EPERM | Errno::EROFS) => {
+            "the file is not yours to write; `sandbox doctor` tells what this machine allows"
         }
         _ => return None,
     };

@@ -212,7 +212,8 @@ fn command(spec: &Spec) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::{Command, Settings};
+    use crate::cgroups::{Cgroups, Hierarchy, Place};
+    use crate::stage::{Command, Settings, Undo};
     use nix::mount::MsFlags;
 
     fn spec(stages: Vec<&'static str>, uid: u32) -> Spec {
@@ -222,6 +223,7 @@ mod tests {
                 uid,
                 machine_root: uid == 0,
                 state_base: "/run/sandbox".into(),
+                cgroups: cgroups(if uid == 0 { Version::V1 } else { Version::V2 }),
                 ..Host::default()
             },
             id: "test".to_owned(),
@@ -231,6 +233,21 @@ mod tests {
             attack: None,
             forget: Vec::new(),
         }
+    }
+
+    /// A machine with one hierarchy in which we may make cgroups.
+    fn cgroups(version: Version) -> Cgroups {
+        let controllers = vec!["memory".to_owned(), "pids".to_owned(), "devices".to_owned()];
+        let enabled = if version == Version::V1 { controllers.clone() } else { Vec::new() };
+        let place = Place { dir: "/cgroup".into(), offers: controllers.clone(), enabled };
+        let hierarchy = Hierarchy {
+            version,
+            controllers: if version == Version::V1 { controllers } else { Vec::new() },
+            own: "/cgroup".into(),
+            places: vec![place],
+            refusal: None,
+        };
+        Cgroups { hierarchies: vec![hierarchy], ..Cgroups::default() }
     }
 
     fn subsets() -> impl Iterator<Item = Vec<&'static str>> {
@@ -256,6 +273,7 @@ mod tests {
                         assert!(missing.iter().all(|name| !stages.contains(name)));
                         refused += 1;
                     }
+                    Err(Error::NoCgroup { .. }) => panic!("{stages:?}: there is a cgroup"),
                     Err(Error::Conflict { stage, other }) => {
                         assert!(stages.contains(&stage) && stages.contains(&other));
                         refused += 1;
@@ -290,15 +308,22 @@ mod tests {
             let own = unshared(nix::sched::CloneFlags::CLONE_NEWUTS);
             assert!(own.is_some() && own < Some(named), "{stages:?}: renames the host");
         }
-        let fork = at(&|call| call.forks());
-        for (i, planned) in plan.steps.iter().enumerate() {
-            if Some(i) < fork {
-                assert!(
-                    planned.step.undo.is_some(),
-                    "{stages:?}: no undo for {}",
-                    planned.step.call
-                );
-            }
+        let fork = at(&|call| call.forks()).unwrap();
+        let undone = |path: &std::path::Path| {
+            plan.steps.iter().any(|planned| match &planned.step.undo {
+                Some(Undo::Rmdir(made) | Undo::Unlink(made) | Undo::Cgroup(made)) => {
+                    path.starts_with(made)
+                }
+                None => false,
+            })
+        };
+        for planned in &plan.steps[..fork] {
+            let safe = match &planned.step.call {
+                Syscall::Write(file, _) if file.ends_with("cgroup.subtree_control") => true,
+                Syscall::Write(file, _) | Syscall::Chown(file, _) => undone(file),
+                _ => planned.step.undo.is_some(),
+            };
+            assert!(safe, "{stages:?}: no undo for {}", planned.step.call);
         }
         assert!(matches!(calls.last(), Some(Syscall::Execve { .. })), "{stages:?}: no command");
     }

@@ -90,5 +90,6 @@ fn killed_after_every_single_step_nothing_is_left_after_clean() {
     everybody("killed at every step", |who| {
         kill_after_every_step(who, &["--level", "chroot"]);
         kill_after_every_step(who, &["--level", "namespaces"]);
+        kill_after_every_step(who, &["--level", "cgroups", "--pids-limit", "50"]);
     });
 }

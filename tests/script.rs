@@ -19,11 +19,14 @@ const SETS: &[&[&str]] = &[
     &["--level", "chroot"],
     &["--level", "namespaces"],
     &["--level", "namespaces", "--with", "time", "--hostname", "by-hand"],
+    &["--level", "cgroups", "--pids-limit", "50", "--memory", "64m"],
 ];
 
 /// Every probe in one command: what each namespace and the root look like from inside.
 const PROBES: &str = "hostname; id -u; id -g; ls /; pwd; ip -o link | cut -d: -f2; \
     cut -d. -f1 /proc/uptime | cut -c 1-3; ls /dev | sort; \
+    for file in pids.max memory.max pids/pids.max memory/memory.limit_in_bytes; \
+    do [ -e /sys/fs/cgroup/$file ] && cat /sys/fs/cgroup/$file; done; ulimit -v; \
     for ns in user cgroup mnt uts ipc net pid; do \
     [ \"$(readlink /proc/self/ns/$ns)\" = \"$(eval echo \\$HOST_$ns)\" ] && echo $ns; done; true";
 

@@ -14,11 +14,12 @@ const SETS: &[&[&str]] = &[
     &["--only", "mnt,time,pid"],
     &["--level", "namespaces"],
     &["--level", "namespaces", "--init", "--with", "time"],
+    &["--level", "cgroups", "--pids-limit", "50", "--memory", "64m"],
 ];
 
 /// The calls that plans are made of, as the kernel knows them.
 const CALLS: &str = "fork,vfork,clone,clone3,prctl,setgroups,setresgid,setresuid,unshare,\
-    sethostname,mount,umount2,pivot_root,chroot,chdir,close_range,mkdir,symlink,symlinkat,\
+    sethostname,prlimit64,mount,umount2,pivot_root,chroot,chdir,close_range,mkdir,symlink,symlinkat,\
     execve,sendto,openat,open,write";
 
 #[test]
@@ -60,8 +61,9 @@ fn planned(json: &str) -> Vec<String> {
     let steps = plan["steps"].as_array().unwrap();
     let calls: Vec<String> =
         steps.iter().map(|step| step["call"].as_str().unwrap().to_owned()).collect();
-    let root = calls.iter().find_map(|call| call.strip_prefix("mkdir(\""));
-    let id = root.and_then(|path| path.split('/').rev().nth(1)).unwrap_or("no id").to_owned();
+    let pattern = regex_lite::Regex::new("sandbox[-/]([0-9a-f]{8})").unwrap();
+    let id = calls.iter().find_map(|call| pattern.captures(call)?.get(1));
+    let id = id.map_or("no id".to_owned(), |id| id.as_str().to_owned());
     calls.iter().map(|call| call.replace(&id, "ID")).collect()
 }
 
@@ -94,6 +96,7 @@ fn matches(call: &str, line: &str) -> bool {
             let names: Vec<&str> = arguments.split('"').skip(1).step_by(2).collect();
             line.starts_with("symlink") && names.iter().all(|name| line.contains(name))
         }
+        "setrlimit" => line.starts_with("prlimit64(0,") && line.contains(&first()),
         "sendto" => line.starts_with("sendto(") && line.contains("AF_NETLINK"),
         "execve" => line.starts_with("execve(") && line.contains(&first()),
         "close_range" => line.starts_with(&format!("close_range({},", first())),

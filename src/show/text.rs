@@ -26,18 +26,34 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
             continue;
         }
         let mut line = String::new();
-        for word in words(paragraph, width) {
+        for word in words(paragraph, width).iter().flat_map(|word| pieces(word, width)) {
             if !line.is_empty() && line.width() + 1 + word.width() > width {
                 lines.push(std::mem::take(&mut line));
             }
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.push_str(&word);
+            line.push_str(word);
         }
         lines.push(line);
     }
     lines
+}
+
+/// A word that is wider than a line, such as a long path, in pieces that are not.
+fn pieces(word: &str, width: usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let (mut begin, mut used) = (0, 0);
+    for (at, c) in word.char_indices() {
+        let wide = c.to_string().width();
+        if used + wide > width && at > begin {
+            pieces.push(&word[begin..at]);
+            (begin, used) = (at, 0);
+        }
+        used += wide;
+    }
+    pieces.push(&word[begin..]);
+    pieces
 }
 
 /// `text` cut to `width` columns, with `…` where something is missing.

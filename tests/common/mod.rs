@@ -77,6 +77,10 @@ impl Who {
         assert!(!state.exists(), "{}: {} is still there", self.name, state.display());
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(&format!("/{name}/")), "{}: a mount is left", self.name);
+        let find = Command::new("/usr/bin/find")
+            .args(["/sys/fs/cgroup", "-type", "d", "-name", &format!("sandbox-{name}")])
+            .output();
+        assert!(find.unwrap().stdout.is_empty(), "{}: a cgroup of {name} is left", self.name);
     }
 }
 
@@ -191,4 +195,12 @@ fn copy(file: &Path, into: &Path) -> PathBuf {
     fs::copy(file, &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     copy
+}
+
+impl Who {
+    /// Whether this one has a place for cgroups on this machine: root has, an ordinary user where
+    /// somebody gave one.
+    pub fn may_make_cgroups(&self) -> bool {
+        self.run(&["run", "--only", "cgroups", "--", "true"]).status == 0
+    }
 }

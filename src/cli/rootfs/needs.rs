@@ -35,6 +35,11 @@ impl Needs {
 
 /// The programs that a shell command runs: the first words of its parts, roughly.
 fn programs(command: &str) -> BTreeSet<String> {
+    let mut command = command.to_owned();
+    while let Some((before, sum)) = command.split_once("$((") {
+        let after = sum.split_once("))").map_or("", |(_, after)| after);
+        command = format!("{before}0{after}");
+    }
     let mut quote = None;
     let unquoted: String = command
         .chars()
@@ -45,18 +50,24 @@ fn programs(command: &str) -> BTreeSet<String> {
             None => true,
         })
         .collect();
+    let functions = || {
+        unquoted.match_indices("()").filter_map(|(at, _)| {
+            unquoted[..at].rsplit(|c: char| c.is_whitespace() || c == ';').next()
+        })
+    };
     let parts = unquoted.split(['|', ';', '&', '(', ')', '`', '\n']);
-    parts.filter_map(program).collect()
+    let is_function = |name: &String| functions().any(|function| function == name);
+    parts.filter_map(program).filter(|name| !is_function(name)).collect()
 }
 
 /// The program that a simple command runs, if that is no matter of the shell and no path.
 fn program(command: &str) -> Option<String> {
     const BEFORE: [&str; 10] =
         ["!", "if", "then", "else", "elif", "while", "until", "do", "exec", "{"];
-    const SHELL: [&str; 24] = [
+    const SHELL: [&str; 25] = [
         ".", ":", "break", "case", "cd", "command", "continue", "done", "esac", "eval", "exit",
-        "export", "fi", "for", "read", "return", "set", "shift", "trap", "type", "ulimit", "umask",
-        "unset", "wait",
+        "export", "fi", "for", "jobs", "read", "return", "set", "shift", "trap", "type", "ulimit",
+        "umask", "unset", "wait",
     ];
     let mut words = command.split_whitespace();
     let word = words.find(|word| !BEFORE.contains(word) && !word.contains('='))?;
@@ -74,6 +85,8 @@ mod tests {
         let names = |command: &str| programs(command).into_iter().collect::<Vec<_>>().join(" ");
         assert_eq!(names("mount | grep -c 'a|b' 2>&1; cd /; A=1 env"), "env grep mount");
         assert_eq!(names("ls $(strings x | sort) && /bin/busybox ls"), "ls sort strings");
+        assert_eq!(names("i=$((i + 1)); echo $((a * 2))"), "echo");
+        assert_eq!(names("take() { head f; }; take & take"), "head");
         assert_eq!(names("while ! test -e f; do sleep 1; done"), "sleep test");
     }
 }
