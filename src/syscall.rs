@@ -220,10 +220,9 @@ impl Syscall {
             Self::SetDumpable => Shell::Nothing("execve(2) does it"),
             Self::MapIds(..) => Shell::Nothing("unshare --map-auto did it"),
             Self::Setns(..) | Self::PidfdOpen(..) => Shell::Nothing("nsenter(1) does it"),
-            Self::Setrlimit(resource, n) => {
-                let name = format!("{resource:?}").trim_start_matches("RLIMIT_").to_lowercase();
-                starts(&format!("prlimit --{name}={n}:{n}"))
-            }
+            Self::Setrlimit(Resource::RLIMIT_AS, n) => line(format!("ulimit -v {}", n / 1024)),
+            // bash has another letter for it than all others.
+            Self::Setrlimit(_, n) => line(format!("ulimit -p {n} 2>&- || ulimit -u {n}")),
             Self::Unshare(CloneFlags::CLONE_NEWUSER) => starts("unshare --user --map-root-user"),
             Self::Unshare(CloneFlags::CLONE_NEWNS) => {
                 starts("unshare --mount --propagation unchanged")

@@ -50,7 +50,7 @@ fn the_script_of_a_plan_shows_the_same_as_the_run() {
             let run = who.run(&of(&["run"]));
             let talk = |text: &str| {
                 text.lines()
-                    .filter(|line| !line.starts_with("note:"))
+                    .filter(|line| !line.starts_with("note:") && !line.starts_with("      "))
                     .collect::<Vec<_>>()
                     .join("\n")
             };
