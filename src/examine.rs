@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use crate::cgroups;
 use crate::error::Error;
 use crate::host::Host;
-use crate::lesson::{self, Condition, Experiment, Part, Side, WhichSide};
+use crate::lesson::{self, Condition, Experiment, Need, Part, Side, WhichSide};
 use crate::plan::{Plan, Planned};
 use crate::probe::{Lab, Outcome, Pair, Task};
 use crate::stand_in::{self, Action};
@@ -42,6 +42,12 @@ pub struct Skip {
 /// # Errors
 /// What is not the machine's fault: wrong stages, no rootfs.
 pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
+    if part.needs == Some(Need::DynamicProgram) && lab.host.dynamic_program.is_none() {
+        return Ok(Some(Skip {
+            reason: "every `ls` on this machine is linked statically".to_owned(),
+            fix: Some("install one that needs shared libraries, as GNU coreutils has".to_owned()),
+        }));
+    }
     // The stand-in host can pass on no more than this machine gives it.
     for side in [&part.without, &part.with].iter().filter(|s| s.stages.contains(&"cgroups")) {
         let chosen = cgroups::choose(&lab.host, &side.settings.limits, &lab.id);

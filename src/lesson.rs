@@ -76,6 +76,8 @@ pub struct Part {
     pub title: String,
     /// The cgroup version that it is about; a machine with the other one has no such part.
     pub cgroups: Option<Version>,
+    /// What the machine must have besides; where it has not, the part is skipped.
+    pub needs: Option<Need>,
     /// The stages that it starts from.
     pub without: Side,
     /// The stages that it ends with.
@@ -97,6 +99,14 @@ pub struct Part {
     /// What to try in a shell at this point.
     #[serde(rename = "try")]
     pub try_it: Option<String>,
+}
+
+/// What not every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// A program that needs shared libraries: the stand-in host's /usr/bin/host-ls.
+    DynamicProgram,
 }
 
 /// One of the two ways that a part compares.

@@ -76,6 +76,12 @@ pub(crate) fn stats(args: StatsArgs, global: &Global) -> Result<u8, Error> {
     let mut last: Vec<(String, u64, Instant)> = Vec::new();
     let mut lines = 0;
     let mut found = look()?;
+    if args.no_stream && !json && !found.is_empty() {
+        // How much CPU time it has is known from two looks.
+        found.into_iter().for_each(|one| drop(sample(one, &mut last)));
+        sleep(INTERVAL);
+        found = look()?;
+    }
     while !found.is_empty() {
         let samples: Vec<Sample> = found.into_iter().map(|one| sample(one, &mut last)).collect();
         if json {

@@ -1,0 +1,174 @@
+//! In virtual machines: cgroup version 1, hybrid, version 2 and none, as root and as a user.
+
+#![allow(clippy::unwrap_used)] // a test may panic
+
+#[path = "../common/mod.rs"]
+mod common;
+mod machine;
+
+use common::Ran;
+use machine::{Case, Job, Who};
+
+const LOOK: &str = "id -u; grep cgroup /proc/mounts | cut -d ' ' -f 2; cat /proc/self/cgroup";
+
+/// What no run may leave.
+const LEFT: &str = "find /run/sandbox /tmp/sandbox-* /run/user/1000/sandbox -mindepth 1 2> /dev/null; \
+    find /sys/fs/cgroup -name 'sandbox-*'; true";
+
+/// The limits of a plan that is carried out by hand.
+const BY_HAND: &str = "cat > /tmp/look <<'end'
+line=$(grep 0:: /proc/self/cgroup); echo $line
+cd /sys/fs/cgroup/${line#0::}; cat pids.max memory.max
+end
+    sandbox plan --only cgroups --pids-limit 9 --memory 32m --as sh -- sh /tmp/look > /tmp/by-hand &&
+    grep -q '^mkdir' /tmp/by-hand && sh -eu /tmp/by-hand";
+
+/// Runs jobs in a machine, and sees that they leave nothing.
+fn jobs(case: Case, jobs: Vec<Job>) -> Option<Vec<Ran>> {
+    let test = format!("a virtual machine, {case:?}");
+    let mut jobs = jobs;
+    jobs.push(Job::new(Who::Root, LEFT));
+    match machine::run(case, &jobs) {
+        Ok(mut ran) => {
+            assert_eq!(ran.pop().unwrap().succeeds(), "", "{case:?}: something is left");
+            common::ran(&test);
+            Some(ran)
+        }
+        // What was built and booted must work; only what cannot be had is skipped.
+        Err(reason) if reason.contains("console") => panic!("{case:?}: {reason}"),
+        Err(reason) => {
+            common::skip(&test, &reason);
+            None
+        }
+    }
+}
+
+fn lesson(who: Who, number: u32) -> Job {
+    Job { timeout: 600, ..Job::new(who, &format!("sandbox lesson {number} --format json")) }
+}
+
+/// Each lesson was gone through, with no claim failed or skipped. Tells of all at once: another look
+/// takes minutes.
+#[track_caller]
+fn assert_whole(lessons: &[Ran]) {
+    let wrong = lessons.iter().filter_map(|ran| {
+        let lesson = read(ran);
+        let claims = &lesson["claims"];
+        let whole = ran.status == 0 && claims["skipped"] == 0 && claims["held"].as_u64() > Some(20);
+        (!whole).then(|| format!("{}: {claims}\n{}{}", ran.what, failed(&lesson), ran.stderr))
+    });
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[track_caller]
+fn read(ran: &Ran) -> serde_json::Value {
+    let read = serde_json::from_str(&ran.stdout);
+    read.unwrap_or_else(|_| panic!("{}: {}\n{}", ran.what, ran.stdout, ran.stderr))
+}
+
+/// The parts in which a claim failed.
+fn failed(lesson: &serde_json::Value) -> String {
+    let parts = lesson["parts"].as_array().unwrap().iter();
+    let failed = parts.filter(|part| {
+        let holds = part["claims"].as_array().unwrap().iter().all(|claim| claim["holds"] == true);
+        !holds || !part["skipped"].is_null()
+    });
+    failed.map(|part| format!("{part:#}\n")).collect()
+}
+
+#[test]
+fn version_2_serves_root_a_login_and_a_user_with_a_cgroup() {
+    let unable = "sandbox run --only cgroups --memory 64m -- true";
+    let tests = "RUST_BACKTRACE=0 cgroups-tests --test-threads 1 --skip leave_a_machine";
+    let Some(ran) = jobs(
+        Case::V2,
+        vec![
+            Job::new(Who::Student, LOOK),
+            lesson(Who::Root, 3),
+            lesson(Who::Login, 3),
+            lesson(Who::Student, 3),
+            lesson(Who::Student, 1),
+            lesson(Who::Root, 2),
+            Job::new(Who::Stranger, unable),
+            Job { timeout: 600, ..Job::new(Who::Login, tests) },
+            Job::new(Who::Student, BY_HAND),
+        ],
+    ) else {
+        return;
+    };
+    assert_eq!(ran[0].stdout, "1000\n/sys/fs/cgroup\n0::/users/student/shell\n");
+    assert_eq!(ran[7].status, 0, "{}\n{}", ran[7].stdout, ran[7].stderr);
+    assert_whole(&ran[1..4]);
+    assert_whole(&ran[5..6]);
+    let by_hand = ran[8].stdout.lines().collect::<Vec<_>>();
+    assert!(by_hand[0].contains("/sandbox-by-hand-"), "{}{}", ran[8].stdout, ran[8].stderr);
+    assert_eq!(by_hand[1..], ["9", "33554432"], "{}", ran[8].stderr);
+    let without_libraries = read(&ran[4]);
+    assert_eq!(without_libraries["claims"]["failed"], 0, "{}", failed(&without_libraries));
+    assert_eq!(without_libraries["claims"]["skipped"], 4, "{}", failed(&without_libraries));
+    assert_eq!(ran[6].status, 125);
+    assert!(ran[6].said().contains("only root may make a cgroup in"), "{}", ran[6].stderr);
+    assert!(ran[6].said().contains("let root give you a cgroup"), "{}", ran[6].stderr);
+}
+
+/// What a lesson about cgroups is where none can be had: one part, and reasons.
+#[track_caller]
+fn assert_only_rlimits(ran: &Ran, reason: &str) {
+    let lesson = read(ran);
+    assert_eq!((ran.status, &lesson["claims"]["failed"]), (0, &0.into()), "{}", failed(&lesson));
+    for part in lesson["parts"].as_array().unwrap() {
+        if part["id"] == "rlimits" {
+            assert!(part["skipped"].is_null(), "{part:#}");
+        } else {
+            let told = part["skipped"]["reason"].as_str().unwrap_or_default();
+            assert!(told.contains(reason), "{part:#}");
+            assert!(part["skipped"]["fix"].is_string(), "{part:#}");
+        }
+    }
+}
+
+fn older(case: Case) {
+    let tests = "RUST_BACKTRACE=0 cgroups-tests --test-threads 1 --skip leave_a_machine";
+    let wanted = vec![
+        Job::new(Who::Stranger, LOOK),
+        lesson(Who::Root, 3),
+        lesson(Who::Stranger, 3),
+        Job { timeout: 600, ..Job::new(Who::Root, tests) },
+    ];
+    let Some(ran) = jobs(case, wanted) else { return };
+    assert!(ran[0].stdout.starts_with("1000\n"), "{}", ran[0].stdout);
+    assert!(ran[0].stdout.contains("/sys/fs/cgroup/cpu,cpuacct\n"), "{}", ran[0].stdout);
+    assert_eq!(ran[0].stdout.contains("/unified\n"), case == Case::Hybrid, "{}", ran[0].stdout);
+    assert_whole(&ran[1..2]);
+    assert_only_rlimits(&ran[2], "only root may make a cgroup in");
+    assert_eq!(ran[3].status, 0, "{}\n{}", ran[3].stdout, ran[3].stderr);
+}
+
+#[test]
+fn version_1_serves_root_and_tells_a_user_why_not() {
+    older(Case::V1);
+}
+
+#[test]
+fn hybrid_serves_root_and_tells_a_user_why_not() {
+    older(Case::Hybrid);
+}
+
+#[test]
+fn where_no_hierarchy_is_mounted_everybody_is_told_so() {
+    let by_name = "sandbox run --only cgroups --memory 64m -- true";
+    let by_level = "sandbox run --level cgroups --memory 64m -- sh -c 'ulimit -v'";
+    let mut wanted = Vec::new();
+    for who in [Who::Root, Who::Stranger] {
+        wanted.extend([lesson(who, 3), Job::new(who, by_name), Job::new(who, by_level)]);
+    }
+    let Some(ran) = jobs(Case::None, wanted) else { return };
+    for ran in ran.chunks(3) {
+        assert_only_rlimits(&ran[0], "no cgroup hierarchy is mounted");
+        assert_eq!(ran[1].status, 125);
+        assert!(ran[1].said().contains("mount -t cgroup2"), "{}", ran[1].stderr);
+        assert_eq!(ran[2].stdout, "65536\n", "{}", ran[2].stderr);
+        assert!(ran[2].said().contains("`rlimits` takes the place"), "{}", ran[2].stderr);
+    }
+}
