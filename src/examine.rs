@@ -148,13 +148,15 @@ fn calls(part: &Part, lab: &Lab) -> Result<Vec<Planned>, Error> {
     // What never runs on this machine itself is planned as for the stand-in host.
     let mut lab = lab.clone();
     if part.probes.is_empty() {
-        lab.host = Host { machine_root: false, guard: Vec::new(), ..lab.host };
+        let layers_base = stand_in::LAYERS.into();
+        lab.host = Host { machine_root: false, guard: Vec::new(), layers_base, ..lab.host };
     }
     let on = |side: &Side| if part.probes.is_empty() { side.on_stand_in() } else { side.clone() };
     // The same id on both sides, or every path would be a difference.
     let plan = |side: &Side| {
         let mut spec = Task::on(&on(side), &lab, None).spec();
         spec.id = "ID".to_owned();
+        spec.layers.dir = spec.host.layers_base.join(&spec.id);
         Plan::new(&spec)
     };
     let (without, with) = (plan(&part.without)?, plan(&part.with)?);

@@ -42,6 +42,12 @@ pub struct Host {
     pub read_only: Vec<PathBuf>,
     /// The cgroup hierarchies, and where in them we are.
     pub cgroups: Cgroups,
+    /// Where the writable layers are: one directory each.
+    pub layers_base: PathBuf,
+    /// Whether layers have to be in memory, as the disk cannot serve; known only when it was tried.
+    pub layers_in_memory: bool,
+    /// The name servers, as in /etc/resolv.conf.
+    pub resolv_conf: String,
     /// Where sandboxes keep their state: one directory each.
     pub state_base: PathBuf,
     /// A program of this machine that needs shared libraries.
@@ -83,6 +89,9 @@ impl Host {
             hidden: there(HIDDEN).into_iter().map(|path| (path.clone(), path.is_dir())).collect(),
             read_only: there(READ_ONLY),
             cgroups: Cgroups::gather(),
+            layers_base: layers_base().unwrap_or_else(|| state_base(uid, initial)),
+            layers_in_memory: false,
+            resolv_conf: fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
             state_base: state_base(uid, initial),
             dynamic_program: dynamic_program(),
         }
@@ -98,6 +107,12 @@ fn state_base(uid: u32, initial: bool) -> PathBuf {
         Some(dir) if dir.is_absolute() && is_writable(&dir) => dir.join("sandbox"),
         _ => PathBuf::from(format!("/tmp/sandbox-{uid}")),
     }
+}
+
+/// Beside the root filesystems.
+fn layers_base() -> Option<PathBuf> {
+    let store = rootfs_fetch::Store::open(None).ok()?;
+    store.dir().parent().map(|data| data.join("layers"))
 }
 
 fn there(names: &[&str]) -> Vec<PathBuf> {

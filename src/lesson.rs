@@ -18,6 +18,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("lessons/01-chroot.yaml", include_str!("../lessons/01-chroot.yaml")),
     ("lessons/02-namespaces.yaml", include_str!("../lessons/02-namespaces.yaml")),
     ("lessons/03-cgroups.yaml", include_str!("../lessons/03-cgroups.yaml")),
+    ("lessons/04-union-fs.yaml", include_str!("../lessons/04-union-fs.yaml")),
 ];
 
 /// A lesson file.

@@ -11,6 +11,7 @@ pub mod examine;
 pub mod host;
 pub mod inspect;
 pub mod join;
+pub mod layers;
 pub mod lesson;
 pub mod limits;
 pub mod lint;

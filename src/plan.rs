@@ -116,6 +116,14 @@ fn check(stages: &[&dyn Stage], spec: &Spec) -> Result<(), Error> {
         });
     }
     check_limits(spec)?;
+    if spec.has("overlay") && spec.has("user") && spec.host.machine_root {
+        return Err(Error::Usage {
+            problem: "root that becomes nobody cannot write over files that belong to root".into(),
+            hint:
+                "leave out one of the stages `user` and `overlay`; the level `union` has no `user`"
+                    .into(),
+        });
+    }
     for stage in stages {
         if let Some(other) = stage.conflicts().iter().find(|name| spec.has(name)) {
             return Err(Error::Conflict { stage: stage.name(), other });
@@ -213,6 +221,7 @@ fn command(spec: &Spec) -> Vec<Step> {
 mod tests {
     use super::*;
     use crate::cgroups::{Cgroups, Hierarchy, Place};
+    use crate::layers::Layers;
     use crate::stage::{Command, Settings, Undo};
     use nix::mount::MsFlags;
 
@@ -229,6 +238,7 @@ mod tests {
             id: "test".to_owned(),
             rootfs: "/rootfs".into(),
             settings: Settings::default(),
+            layers: Layers { dir: "/layers/test".into(), ..Layers::default() },
             command: Some(Command { argv: vec!["/bin/true".into()], ..Command::default() }),
             attack: None,
             forget: Vec::new(),
@@ -274,6 +284,10 @@ mod tests {
                         refused += 1;
                     }
                     Err(Error::NoCgroup { .. }) => panic!("{stages:?}: there is a cgroup"),
+                    Err(Error::Usage { problem, .. }) => {
+                        assert!(uid == 0 && problem.contains("becomes nobody"), "{problem}");
+                        refused += 1;
+                    }
                     Err(Error::Conflict { stage, other }) => {
                         assert!(stages.contains(&stage) && stages.contains(&other));
                         refused += 1;
@@ -311,16 +325,20 @@ mod tests {
         let fork = at(&|call| call.forks()).unwrap();
         let undone = |path: &std::path::Path| {
             plan.steps.iter().any(|planned| match &planned.step.undo {
-                Some(Undo::Rmdir(made) | Undo::Unlink(made) | Undo::Cgroup(made)) => {
-                    path.starts_with(made)
-                }
+                Some(
+                    Undo::Rmdir(made) | Undo::Tree(made) | Undo::Unlink(made) | Undo::Cgroup(made),
+                ) => path.starts_with(made),
                 None => false,
             })
         };
         for planned in &plan.steps[..fork] {
             let safe = match &planned.step.call {
                 Syscall::Write(file, _) if file.ends_with("cgroup.subtree_control") => true,
-                Syscall::Write(file, _) | Syscall::Chown(file, _) => undone(file),
+                Syscall::Write(file, _)
+                | Syscall::Chown(file, _)
+                | Syscall::Create(file, _)
+                | Syscall::Mkdir(file, _)
+                | Syscall::Copy(_, file) => undone(file),
                 _ => planned.step.undo.is_some(),
             };
             assert!(safe, "{stages:?}: no undo for {}", planned.step.call);

@@ -12,10 +12,11 @@ use crate::attacks::Attack;
 use crate::error::{Error, errno_words};
 use crate::host::Host;
 use crate::join;
+use crate::layers::Layers;
 use crate::lesson::{Condition, Expect, Side};
 use crate::plan::Plan;
 use crate::run::{Event, Finished, Options, Running, run, start};
-use crate::stage::{Command, Spec};
+use crate::stage::{Command, Spec, StageName};
 
 /// A probe that is always there, for `compare` and `matrix`.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +137,26 @@ impl Lab {
     pub fn new(rootfs: PathBuf, trace: bool) -> Lab {
         Lab { host: Host::gather(), rootfs, id: crate::state::new_id(), trace }
     }
+
+    /// Makes ready for `overlay`, when that is among these stages: a directory for layers, and by
+    /// mounting one it finds out whether they have to be in memory.
+    ///
+    /// # Errors
+    /// What is not the disk's fault.
+    pub fn make_ready(mut self, stages: &[StageName]) -> Result<Lab, Error> {
+        if !stages.contains(&"overlay") {
+            return Ok(self);
+        }
+        let making = format!("make `{}`", self.host.layers_base.display());
+        std::fs::create_dir_all(&self.host.layers_base).map_err(Error::io(making))?;
+        let mut side = Side { stages: vec!["mnt", "overlay", "rootfs"], ..Side::default() };
+        crate::stages::join_user(&mut side.stages, &self.host);
+        match Task::on(&side, &self, None).run() {
+            Err(Error::Step { by: "overlay", .. }) => self.host.layers_in_memory = true,
+            tried => drop(tried?),
+        }
+        Ok(self)
+    }
 }
 
 /// A command for a shell, and where it runs.
@@ -167,6 +188,7 @@ impl<'a> Task<'a> {
             host: self.lab.host.clone(),
             id: self.lab.id.clone(),
             rootfs: self.lab.rootfs.clone(),
+            layers: Layers::new(&self.lab.host, &self.lab.id, settings.storage),
             settings,
             command: self.command.map(|command| self.shell(command)),
             attack: self.attack,

@@ -7,7 +7,7 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::error::Error;
 
@@ -23,19 +23,25 @@ pub fn is_possible() -> bool {
     env::var_os(STARTED).is_none() && installed && socket.is_some_and(|socket| socket.exists())
 }
 
-/// Starts this very command again, in a cgroup that its user may divide. Comes back only when that
-/// fails.
-pub fn start_again() -> Error {
-    let program = match env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return Error::io("find this program")(error),
+/// Starts this very command again, in a cgroup that its user may divide. Comes back when that
+/// cannot be had: found out by trying it with a command that does nothing.
+pub fn start_again() -> Option<Error> {
+    let program = env::current_exe().ok()?;
+    let lend = || {
+        let mut command = Command::new("systemd-run");
+        command.args(["--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", "--"]);
+        command
     };
+    let tried = lend()
+        .arg("true")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !tried.is_ok_and(|status| status.success()) {
+        return None;
+    }
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
-    let failed = Command::new("systemd-run")
-        .args(["--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", "--"])
-        .arg(program)
-        .args(arguments)
-        .env(STARTED, "1")
-        .exec();
-    Error::io("run `systemd-run --user --scope`")(failed)
+    let failed = lend().arg(program).args(arguments).env(STARTED, "1").exec();
+    Some(Error::io("run `systemd-run --user --scope`")(failed))
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::attacks::Attack;
 use crate::cgroups::{self, Own};
 use crate::host::Host;
+use crate::layers::{Driver, Layers, Volume};
 use crate::limits::Limits;
 use crate::syscall::Syscall;
 
@@ -38,6 +39,8 @@ pub struct Step {
 pub enum Undo {
     /// Remove this empty directory.
     Rmdir(PathBuf),
+    /// Remove this directory with all that is in it.
+    Tree(PathBuf),
     /// Remove this file.
     Unlink(PathBuf),
     /// End what is in this cgroup and remove it.
@@ -125,6 +128,8 @@ pub struct Spec {
     pub rootfs: PathBuf,
     /// What the stages can be told.
     pub settings: Settings,
+    /// Where the layers of `overlay` are.
+    pub layers: Layers,
     /// What runs at the end; `None` for the stand-in host, whose process stays ours.
     pub command: Option<Command>,
     /// What the process tries before it starts the command.
@@ -149,6 +154,12 @@ pub struct Settings {
     pub map_auto: bool,
     /// What `cgroups` and `rlimits` limit.
     pub limits: Limits,
+    /// How `overlay` makes one root of the layers.
+    pub storage: Driver,
+    /// What `rootfs` mounts into the root besides.
+    pub volumes: Vec<Volume>,
+    /// Whether `rootfs` leaves the root read-only.
+    pub read_only: bool,
     /// The bytes of a file on this machine's disk that `stand-in` shows as /disk.
     #[serde(skip)]
     pub disk: Option<u64>,
@@ -163,6 +174,9 @@ impl Default for Settings {
             init: false,
             map_auto: false,
             limits: Limits::default(),
+            storage: Driver::Overlay,
+            volumes: Vec::new(),
+            read_only: false,
             disk: None,
         }
     }
@@ -222,6 +236,28 @@ impl Spec {
             return Vec::new();
         }
         cgroups::choose(&self.host, &self.settings.limits, &self.id).unwrap_or_default()
+    }
+
+    /// What overlayfs is told: `lowerdir=TOP:…:BOTTOM,upperdir=…,workdir=…`
+    pub fn overlay_options(&self) -> String {
+        let init = [self.layers.init()];
+        let lowers: Vec<&Path> =
+            init.iter().chain(&self.layers.lowers).map(PathBuf::as_path).collect();
+        // In a user namespace only attributes of users can be written, and none of `trusted`.
+        let marks = if self.has("user") || !self.host.machine_root { ",userxattr" } else { "" };
+        let lowers = [lowers, vec![&self.rootfs]].concat();
+        format!("{}{marks}", self.layers.options(&lowers))
+    }
+
+    /// The files that every container has for itself, in its init layer.
+    pub fn init_files(&self) -> Vec<(PathBuf, String)> {
+        let name = if self.has("uts") { &self.settings.hostname } else { "localhost" };
+        let file = |name: &str, text: String| (self.layers.init().join("etc").join(name), text);
+        vec![
+            file("hostname", format!("{name}\n")),
+            file("hosts", format!("127.0.0.1 localhost {name}\n::1 localhost\n")),
+            file("resolv.conf", self.layers.resolv_conf.clone()),
+        ]
     }
 
     /// The path by which the sandbox finds the rootfs. Root that becomes an ordinary user for the

@@ -4,10 +4,12 @@
 //! a command. From in there it runs the actions one after another, as if on a machine of its own,
 //! and hands back what came out.
 
+use std::fs;
 use std::io::Write;
 
 use crate::cgroups;
 use crate::error::Error;
+use crate::layers::Layers;
 use crate::lesson::{self, Place, Side};
 use crate::limits::{Limits, Memory, Pids};
 use crate::plan::Plan;
@@ -26,6 +28,9 @@ pub struct Action<'a> {
 
 /// Where the stand-in host keeps the rootfs for its sandboxes.
 const ROOTFS: &str = "/rootfs";
+
+/// Where it keeps the layers that they write.
+pub const LAYERS: &str = "/layers";
 
 /// Starts a process that the stand-in host would miss, which reads what never comes, and waits until
 /// it is there. It ends with the stand-in. The patterns do not find themselves.
@@ -103,6 +108,7 @@ fn spec(lab: &Lab) -> Spec {
         id: lab.id.clone(),
         rootfs: lab.rootfs.clone(),
         settings: Settings { hostname: "stand-in".to_owned(), limits, ..Settings::default() },
+        layers: Layers::default(),
         command: None,
         attack: None,
         forget: Vec::new(),
@@ -153,7 +159,9 @@ fn open_bus() -> std::io::Result<()> {
 
 /// What the stand-in host finds when it looks at itself, as a machine that has just been started.
 fn begin() -> Result<Lab, Error> {
-    let lab = Lab::new(ROOTFS.into(), false);
+    let mut lab = Lab::new(ROOTFS.into(), false);
+    lab.host.layers_base = LAYERS.into();
+    fs::create_dir(LAYERS).map_err(Error::io("make a place for layers"))?;
     open_bus().map_err(Error::io("open a socket on the stand-in host"))?;
     Task::on(&Side::default(), &lab, Some(PAYROLL)).run()?;
     Ok(lab)

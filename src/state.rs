@@ -186,6 +186,7 @@ fn undo_all(undos: &[Undo]) -> Result<(), Error> {
     for undo in undos.iter().rev() {
         let (path, removed) = match undo {
             Undo::Rmdir(path) => (path, fs::remove_dir(path)),
+            Undo::Tree(path) => (path, crate::tree::remove(path)),
             Undo::Unlink(path) => (path, fs::remove_file(path)),
             Undo::Cgroup(path) => (path, crate::cgroups::remove(path)),
         };

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Copies the file `from` to `to`, or what is in the directory `from` into the existing directory
-/// `to`: directories, files, symlinks and hard links with their modes. Owners become the copier,
+/// `to`, in place of what has the same name there and is no directory: directories, files, symlinks and hard links with their modes. Owners become the copier,
 /// devices and sockets are left out, so is what the copier may not read, and what lies on another
 /// filesystem is not entered.
 ///
@@ -32,10 +32,17 @@ fn copy_directory(
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let about = entry.metadata()?;
         let kind = about.file_type();
+        // To write through a symlink would be to write somewhere else.
+        let there = fs::symlink_metadata(&target).map(|about| about.is_dir());
+        if let Ok(false) = there {
+            fs::remove_file(&target)?;
+        }
         if kind.is_symlink() {
             symlink(fs::read_link(&source)?, &target)?;
         } else if kind.is_dir() {
-            fs::DirBuilder::new().mode(0o700).create(&target)?;
+            if there.is_err() {
+                fs::DirBuilder::new().mode(0o700).create(&target)?;
+            }
             if about.dev() == device {
                 readable(copy_directory(&source, &target, device, copied))?;
             }
@@ -75,8 +82,24 @@ pub fn remove(tree: &Path) -> io::Result<()> {
     }
     match fs::remove_dir_all(tree) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_directories(tree)?;
+            fs::remove_dir_all(tree)
+        }
         result => result,
     }
+}
+
+/// Lets their owner into all directories of a tree: overlayfs makes one that nobody may enter.
+fn open_directories(tree: &Path) -> io::Result<()> {
+    fs::set_permissions(tree, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(tree)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_directories(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The mount points at `tree` and below it, as this process sees them.

@@ -101,6 +101,6 @@ fn without_the_stage_user_an_ordinary_user_is_told_why() {
     as_user("no privilege", |who| {
         who.run(&["run", "--only", "uts", "--without", "user", "--", "true"])
             .ends_with(125)
-            .complains(&["unshare(CLONE_NEWUTS)", "EPERM", "stage  uts", "--with user"]);
+            .complains(&["unshare(CLONE_NEWUTS)", "EPERM", "stage uts", "--with user"]);
     });
 }

@@ -47,6 +47,7 @@ fn a_stage_knows_only_what_a_stage_is_and_the_calls() {
                 "use crate::stage::",
                 "use crate::syscall::",
                 "use crate::cgroups::", // the facts about this machine
+                "use crate::layers::",
                 "use super::",
             ];
             let known = known.iter().any(|start| line.starts_with(start));

@@ -38,8 +38,9 @@ pub(crate) struct CompareArgs {
 /// Prints `{"left","right","stages":{"left","right"},"probes":[{"command","left","right","changed"}]}`,
 /// or the same for people.
 pub(crate) fn compare(args: CompareArgs, global: &Global) -> Result<u8, Error> {
-    let lab = Lab::new(rootfs(args.rootfs.as_ref())?, global.trace);
     let mut sides = [side(&args.left)?, side(&args.right)?];
+    let both = [&sides[0].stages[..], &sides[1].stages].concat();
+    let lab = Lab::new(rootfs(args.rootfs.as_ref())?, global.trace).make_ready(&both)?;
     // On both sides, or what `user` does would be put down to another stage.
     if sides.iter_mut().any(|side| join_user(&mut side.stages, &lab.host)) {
         sides.iter_mut().filter(|side| !side.stages.contains(&"user")).for_each(|side| {
@@ -88,7 +89,7 @@ fn side(set: &str) -> Result<Side, Error> {
 /// Prints `{"probes":[{"name","command"}],"stages":[{"stage","reason","isolates":{NAME:BOOL}}]}`, or
 /// the same for people, or as a Markdown table.
 pub(crate) fn matrix(global: &Global) -> Result<u8, Error> {
-    let lab = Lab::new(rootfs(None)?, global.trace);
+    let lab = Lab::new(rootfs(None)?, global.trace).make_ready(&["overlay"])?;
     let rows = crate::matrix::measure(&lab)?;
     match global.format {
         Format::Text => anstream::print!("{}", show::matrix(&rows)),

@@ -21,7 +21,8 @@ pub(crate) fn doctor(global: &Global) -> Result<u8, Error> {
         show::note("each stage would be tried in a child that ends at once");
         return Ok(0);
     }
-    let lab = Lab::new(rootfs(None)?, global.trace);
+    let all: Vec<StageName> = STAGES.iter().map(|stage| stage.name()).collect();
+    let lab = Lab::new(rootfs(None)?, global.trace).make_ready(&all)?;
     let mut stages = Vec::new();
     for stage in STAGES {
         stages.push((stage.name(), attempt(stage.name(), &lab)?));

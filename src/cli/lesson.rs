@@ -13,12 +13,13 @@ use crate::error::Error;
 use crate::examine::{Report, Skip, examine, possible};
 use crate::host::Host;
 use crate::lesson::{self, Lesson, Part};
+use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::probe::{Lab, Task};
 use crate::run::Options;
 use crate::show::Tally;
 use crate::stage::{Command, Spec};
-use crate::{show, stand_in, state};
+use crate::{cgroups, scope, show, stand_in, state};
 
 #[derive(Args)]
 pub(crate) struct LessonArgs {
@@ -50,7 +51,7 @@ pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
     let Some(name) = &args.lesson else { return list(&lessons, &args, global) };
     let (lesson, numbers) = select(&lessons, name)?;
     let mut lesson = lesson.clone();
-    let lab = lab(&args, global)?;
+    let lab = lab(&[&lesson], &args, global)?;
     toggle(&mut lesson, &args, &lab.host)?;
     if global.dry_run {
         return dry_run(&lesson, &numbers, &lab);
@@ -75,9 +76,19 @@ pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
     Ok(u8::from(session.tally.failed > 0))
 }
 
-fn lab(args: &LessonArgs, global: &Global) -> Result<Lab, Error> {
-    let rootfs = rootfs(args.rootfs.as_ref())?;
-    Ok(Lab::new(rootfs, global.trace))
+/// A lab for these lessons: with a cgroup that may be divided, if one can be borrowed, and a place
+/// for layers.
+fn lab(lessons: &[&Lesson], args: &LessonArgs, global: &Global) -> Result<Lab, Error> {
+    let parts = lessons.iter().flat_map(|lesson| &lesson.parts);
+    let sides = parts.flat_map(|part| [&part.without, &part.with]);
+    let used: Vec<_> = sides.flat_map(|side| side.stages.iter().copied()).collect();
+    let lab = Lab::new(rootfs(args.rootfs.as_ref())?, global.trace);
+    let cgroups = &lab.host.cgroups;
+    let lacks = cgroups::choose(&lab.host, &Limits::default(), &lab.id).is_err();
+    if used.contains(&"cgroups") && lacks && cgroups.user_manager {
+        scope::start_again().map_or(Ok(()), Err)?;
+    }
+    lab.make_ready(&used)
 }
 
 /// The lesson of this name, and the numbers of the parts that are meant, from 1.
@@ -295,7 +306,8 @@ fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Result<u8, Er
         anstream::println!("read and found in order: {}", names.join(", "));
         return Ok(0);
     }
-    let lab = lab(args, global);
+    let all: Vec<&Lesson> = lessons.iter().collect();
+    let lab = lab(&all, args, global);
     let mut values = Vec::new();
     if global.format == Format::Text {
         anstream::println!("The lessons, and what of them works on this machine:\n");

@@ -7,6 +7,7 @@ mod control;
 mod doctor;
 mod explain;
 mod inspect;
+mod layers;
 mod lesson;
 mod limits;
 mod man;
@@ -104,6 +105,10 @@ enum Command {
     Kill(control::KillArgs),
     /// Change the limits of a running sandbox
     Update(control::UpdateArgs),
+    /// List what a kept layer changed: A added, C changed, D deleted
+    Diff(layers::DiffArgs),
+    /// Draw the layers of a kept sandbox
+    Layers(layers::DiffArgs),
     /// Fetch, list, check, import, bundle and remove root filesystems
     Rootfs(rootfs::RootfsArgs),
     /// Try what this machine allows, and say what to do about the rest
@@ -154,6 +159,8 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Resume(args) => control::pause(&args, false, global),
         Command::Kill(args) => control::kill(&args, global),
         Command::Update(args) => control::update(&args, global),
+        Command::Diff(args) => layers::diff(&args, global),
+        Command::Layers(args) => layers::layers(&args, global),
         Command::Rootfs(args) => rootfs::rootfs(args, global),
         Command::Doctor => doctor::doctor(global),
         Command::Clean => clean::clean(global),

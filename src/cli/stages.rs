@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use rootfs_fetch::{Progress, Store};
 
+use super::layers::LayerArgs;
 use super::limits::LimitArgs;
 use crate::cgroups;
 use crate::error::Error;
@@ -27,7 +28,7 @@ enum PropagationArg {
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Stages")]
 pub(crate) struct StageArgs {
-    /// Begin with all stages up to this level: host, chroot, namespaces, cgroups
+    /// Begin with all stages up to this level: host, chroot, namespaces, cgroups, union
     /// [default: namespaces]
     #[arg(long, value_name = "LEVEL", conflicts_with = "only")]
     level: Option<String>,
@@ -63,6 +64,8 @@ pub(crate) struct StageArgs {
     map_auto: bool,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    layers: LayerArgs,
     /// Set a variable in the command's environment
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<OsString>,
@@ -83,7 +86,7 @@ impl StageArgs {
 
     /// Everything that a plan is made from. Provides the rootfs when one is needed.
     pub(crate) fn spec(&self, argv: Vec<OsString>) -> Result<Spec, Error> {
-        let host = Host::gather();
+        let mut host = Host::gather();
         let mut stages = self.chosen()?;
         let refused = self.without.iter().any(|name| name == "user");
         if join_user(&mut stages, &host) && !refused {
@@ -102,16 +105,21 @@ impl StageArgs {
         }
         let needs_rootfs = stages.iter().any(|s| ["rootfs", "chroot", "pivot-root"].contains(s));
         let rootfs = if needs_rootfs { rootfs(self.rootfs.as_ref())? } else { PathBuf::from("/") };
-        let mut settings = settings;
-        settings.limits.find_disks(Path::new("/"));
         let command = Command {
             argv,
             env: self.variables()?,
             fresh_env: false,
             workdir: self.workdir.clone(),
         };
+        let id = crate::state::new_id();
+        let layers = self.layers.layers(&stages, &mut host, &rootfs, &id, settings.storage)?;
+        let mut settings = settings;
+        settings.limits.find_disks(Path::new("/"));
+        let below = [layers.upper(), layers.init(), rootfs.clone()];
+        self.layers.find_volumes(&mut settings.volumes, &below, &stages)?;
         Ok(Spec {
-            id: crate::state::new_id(),
+            id,
+            layers,
             stages,
             host,
             rootfs,
@@ -132,7 +140,7 @@ impl StageArgs {
     ) -> Result<(), Error> {
         let Err(error) = cgroups::choose(host, limits, "ID") else { return Ok(()) };
         if host.cgroups.user_manager {
-            return Err(scope::start_again());
+            scope::start_again().map_or(Ok(()), Err)?;
         }
         let by_name = self.with.iter().chain(self.only.iter().flatten());
         if by_name.clone().any(|name| name == "cgroups") || !rlimits_serve(limits) {
@@ -166,7 +174,20 @@ impl StageArgs {
         let hostname = self.hostname.clone();
         let (boottime, init, map_auto) = (self.boottime, self.init, self.map_auto);
         let limits = self.limits.limits();
-        Ok(Settings { hostname, propagation, boottime, init, map_auto, limits, disk: None })
+        let storage = self.layers.driver();
+        let (volumes, read_only) = (self.layers.volumes(), self.layers.read_only);
+        Ok(Settings {
+            hostname,
+            propagation,
+            boottime,
+            init,
+            map_auto,
+            limits,
+            storage,
+            volumes,
+            read_only,
+            disk: None,
+        })
     }
 
     fn variables(&self) -> Result<Vec<(OsString, OsString)>, Error> {

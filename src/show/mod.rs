@@ -7,6 +7,7 @@ mod compare;
 mod doctor;
 mod explain;
 mod inspect;
+mod layers;
 mod lesson;
 mod plan;
 mod record;
@@ -26,6 +27,7 @@ pub(crate) use compare::{comparison, matrix, matrix_markdown};
 pub use doctor::doctor;
 pub use explain::{stage, stage_list, stages_json};
 pub use inspect::{inspection, running};
+pub use layers::layers;
 pub use lesson::{
     Tally, answer, learned, lesson_end, lesson_heading, lesson_line, part_heading, prediction,
     report, skipped, tally,

@@ -49,6 +49,7 @@ fn undo(planned: &Planned) -> Option<String> {
     let (program, path) = match planned.step.undo.as_ref()? {
         Undo::Rmdir(dir) | Undo::Cgroup(dir) => ("rmdir", dir),
         Undo::Unlink(file) => ("rm", file),
+        Undo::Tree(dir) => ("rm -r", dir),
     };
     Some(format!("{program} {}", sh_word(path.as_os_str())))
 }

@@ -6,6 +6,7 @@ mod chroot;
 mod ipc;
 mod mnt;
 mod net;
+mod overlay;
 mod pid;
 mod pivot_root;
 mod rlimits;
@@ -28,6 +29,7 @@ pub const STAGES: &[&dyn Stage] = &[
     &ipc::Ipc,            // they stand here because a reader
     &net::Net,            // expects the namespaces together
     &stand_in::StandIn,   // makes the directory that `rootfs` would bind
+    &overlay::Overlay,    // builds what `rootfs` would bind
     &rootfs::Rootfs,      // lays the root out while the host's files are still in reach
     &time::Time,          // before `pid`, whose fork makes the child that has the new clocks
     &pid::Pid,            // forks and mounts /proc: after a root switch that would be EPERM
@@ -54,6 +56,22 @@ pub const LEVELS: &[(&str, &[StageName])] = &[
             "uts",
             "ipc",
             "net",
+            "rootfs",
+            "pid",
+            "pivot-root",
+        ],
+    ),
+    (
+        // For root without `user`, as the files of an image belong to root.
+        "union",
+        &[
+            "cgroups",
+            "cgroup-ns",
+            "mnt",
+            "uts",
+            "ipc",
+            "net",
+            "overlay",
             "rootfs",
             "pid",
             "pivot-root",

@@ -5,6 +5,7 @@
 //! the private mount table, at a place of our own; the directory on disk stays as it is.
 
 mod sys;
+mod volumes;
 
 // ANCHOR: stage
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ impl Stage for Rootfs {
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         let mut steps = Vec::new();
-        if !spec.has("stand-in") {
+        if !spec.has("stand-in") && !spec.has("overlay") {
             steps.push(
                 bind(spec.rootfs_source(), spec.root())
                     .because("show the rootfs there: as a mount of its own it can become a root"),
@@ -93,6 +94,7 @@ impl Stage for Rootfs {
             ]);
         }
         steps.extend(sys::steps(spec));
+        steps.extend(volumes::steps(spec));
         for (to, name) in LINKS {
             steps.push(
                 Syscall::Symlink(Path::new("/proc/self").join(to), dev(name))
