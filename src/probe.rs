@@ -153,7 +153,9 @@ impl Lab {
         crate::stages::join_user(&mut side.stages, &self.host);
         match Task::on(&side, &self, None).run() {
             Err(Error::Step { by: "overlay", .. }) => self.host.layers_in_memory = true,
-            tried => drop(tried?),
+            // What else the machine refuses is told where it is wanted.
+            Ok(_) | Err(Error::Step { .. }) => {}
+            Err(error) => return Err(error),
         }
         Ok(self)
     }

@@ -238,6 +238,12 @@ impl Spec {
         cgroups::choose(&self.host, &self.settings.limits, &self.id).unwrap_or_default()
     }
 
+    /// The layers that are only read, topmost first, a line each; without the init layer.
+    pub fn stack(&self) -> String {
+        let all = self.layers.lowers.iter().chain([&self.rootfs]);
+        all.map(|dir| format!("{}\n", dir.display())).collect()
+    }
+
     /// What overlayfs is told: `lowerdir=TOP:…:BOTTOM,upperdir=…,workdir=…`
     pub fn overlay_options(&self) -> String {
         let init = [self.layers.init()];

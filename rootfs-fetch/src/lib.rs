@@ -26,6 +26,7 @@ mod host;
 mod http;
 mod import;
 mod item;
+mod layer;
 mod meter;
 mod oci;
 mod progress;
@@ -42,6 +43,7 @@ mod walk;
 
 pub use bundle::SOURCE_NOTICE;
 pub use error::Error;
+pub use layer::write_tar;
 pub use progress::Progress;
 pub use resolve::resolve_in;
 pub use store::{Fetch, Rootfs, Source, Store};

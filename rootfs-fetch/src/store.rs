@@ -32,11 +32,17 @@ pub struct Rootfs {
     pub path: PathBuf,
     /// Where it came from, in words.
     pub source: String,
+    /// The name of the rootfs that it is a layer over.
+    pub base: Option<String>,
+    /// Its layers above `path`, topmost first; none when it is a whole tree.
+    pub layers: Vec<PathBuf>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct About {
-    source: String,
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<String>,
 }
 
 /// Where a rootfs can come from without being handed over as a file.
@@ -121,14 +127,24 @@ impl Store {
     pub fn get(&self, name: &str) -> Result<Option<Rootfs>, Error> {
         check_name(name)?;
         let dir = self.dir.join(name);
-        let path = dir.join("rootfs");
-        if !path.is_dir() {
-            return Ok(None);
-        }
+        let (path, layer) = (dir.join("rootfs"), dir.join("layer"));
         let about = fs::read(dir.join("about.json")).ok();
         let about = about.and_then(|bytes| serde_json::from_slice::<About>(&bytes).ok());
-        let source = about.map_or("unknown".to_owned(), |about| about.source);
-        Ok(Some(Rootfs { name: name.to_owned(), path, source }))
+        let unknown = About { source: "unknown".to_owned(), base: None };
+        let About { source, base } = about.unwrap_or(unknown);
+        let name = name.to_owned();
+        if path.is_dir() {
+            return Ok(Some(Rootfs { name, path, source, base: None, layers: Vec::new() }));
+        }
+        let Some(base) = base.filter(|_| layer.is_dir()) else { return Ok(None) };
+        let below = self.get(&base)?.ok_or_else(|| Error::Usage {
+            problem: format!("`{name}` is a layer over `{base}`, which is not there any more"),
+            hint: Some(
+                "remove it with `sandbox rootfs remove`, or fetch the other again".to_owned(),
+            ),
+        })?;
+        let layers = [vec![layer], below.layers].concat();
+        Ok(Some(Rootfs { name, path: below.path, source, base: Some(base), layers }))
     }
 
     /// All of them, by name.
@@ -219,27 +235,42 @@ impl Store {
         existing: Existing,
         fill: impl FnOnce(&Path) -> Result<String, Error>,
     ) -> Result<Rootfs, Error> {
+        let mut about = About { source: String::new(), base: None };
+        self.make_dir(name, existing, &mut about, |new, about| {
+            let root = new.join("rootfs");
+            user::make_dir(&root)?;
+            let readable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&root, readable).map_err(Error::io("set the mode of", &root))?;
+            about.source = fill(&root)?;
+            Ok(())
+        })?;
+        self.expect(name)
+    }
+
+    /// Makes the directory of a rootfs. It gets its name when it is complete.
+    pub(crate) fn make_dir(
+        &self,
+        name: &str,
+        existing: Existing,
+        about: &mut About,
+        fill: impl FnOnce(&Path, &mut About) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         check_name(name)?;
         user::make_dir(&self.dir)?;
         let _lock = self.lock()?;
         // Somebody else may have made it while we waited for the lock.
-        if let Some(rootfs) = self.get(name)?.filter(|_| existing == Existing::Keep) {
-            return Ok(rootfs);
+        if existing == Existing::Keep && self.get(name)?.is_some() {
+            return Ok(());
         }
         self.sweep();
         let new = self.unfinished(name);
-        let root = new.join("rootfs");
-        let made = user::make_dir(&root).and_then(|()| {
-            let readable = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(&root, readable).map_err(Error::io("set the mode of", &root))?;
-            let source = fill(&root)?;
-            let about = About { source: source.clone() };
-            let json = serde_json::to_vec(&about).map_err(Error::io("describe", &new))?;
+        let made = user::make_dir(&new).and_then(|()| {
+            fill(&new, about)?;
+            let json = serde_json::to_vec(about).map_err(Error::io("describe", &new))?;
             let file = new.join("about.json");
             fs::write(&file, json).map_err(Error::io("write", file))?;
             user::give_to_caller(&new)?;
-            self.put_in_place(&new, name)?;
-            Ok(Rootfs { name: name.to_owned(), path: self.dir.join(name).join("rootfs"), source })
+            self.put_in_place(&new, name)
         });
         if made.is_err() {
             self.sweep();

@@ -1,9 +1,11 @@
 //! Layers on the command line: what to keep, and looking at what was kept.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use nix::fcntl::{Flock, FlockArg};
+use rootfs_fetch::Store;
 use serde_json::json;
 
 use super::Global;
@@ -97,9 +99,10 @@ impl LayerArgs {
         stages: &[StageName],
         host: &mut Host,
         rootfs: &Path,
+        lowers: Vec<PathBuf>,
         id: &str,
-        driver: Driver,
     ) -> Result<Layers, Error> {
+        let driver = self.driver();
         if !stages.contains(&"overlay") {
             return match &self.keep {
                 None => Ok(Layers::default()),
@@ -117,7 +120,7 @@ impl LayerArgs {
                 );
                 host.layers_in_memory = true;
             }
-            return Ok(Layers::new(host, id, driver));
+            return Ok(Layers { lowers, ..Layers::new(host, id, driver) });
         };
         if in_memory {
             return Err(usage(
@@ -125,15 +128,24 @@ impl LayerArgs {
                 "set SANDBOX_HOME to a directory on another filesystem, such as ext4 or tmpfs",
             ));
         }
-        let layers = kept(host, name, driver)?;
-        let below = layers.dir.join(BELOW);
-        match fs::read_to_string(&below) {
-            Ok(other) if Path::new(other.trim_end()) != rootfs => Err(usage(
-                &format!("`{name}` lies on another rootfs: {}", other.trim_end()),
-                "name that one with --rootfs, or choose another name",
-            )),
-            _ => Ok(layers),
+        if driver == Driver::Vfs && !lowers.is_empty() {
+            return Err(usage("vfs copies one tree, not layers", "use `--storage overlay`"));
         }
+        let layers = Layers { lowers, ..kept(host, name, driver)? };
+        if !layers.found && layers.dir.exists() {
+            // A run that was killed before it could write anything.
+            crate::tree::remove(&layers.dir).map_err(Error::io("remove an unfinished layer"))?;
+        }
+        if layers.found
+            && lies_on(&layers)? != [layers.lowers.clone(), vec![rootfs.into()]].concat()
+        {
+            return Err(usage(
+                &format!("`{name}` lies on another rootfs"),
+                "name that one with --rootfs, or choose another name",
+            ));
+        }
+        hold(&layers, name)?;
+        Ok(layers)
     }
 }
 
@@ -144,19 +156,44 @@ fn kept(host: &Host, name: &str, driver: Driver) -> Result<Layers, Error> {
         return Err(usage(&format!("`{name}` cannot be a name"), "use 1 to 32 of a-z, 0-9 and -"));
     }
     let layers = Layers { kept: true, ..Layers::new(host, &format!("kept-{name}"), driver) };
-    let found = layers.upper().is_dir();
+    // It is the last that is made.
+    let found = fs::metadata(layers.dir.join(BELOW)).is_ok_and(|about| about.len() > 0);
     Ok(Layers { found, ..layers })
+}
+
+/// The layers that a kept one lies on, topmost first.
+fn lies_on(layers: &Layers) -> Result<Vec<PathBuf>, Error> {
+    let text = fs::read_to_string(layers.dir.join(BELOW));
+    let text = text.map_err(Error::io("read what the layer lies on"))?;
+    Ok(text.lines().map(PathBuf::from).collect())
+}
+
+/// Keeps others from writing the same layer, for as long as this process lives.
+fn hold(layers: &Layers, name: &str) -> Result<(), Error> {
+    if !layers.found {
+        return Ok(());
+    }
+    let file = File::open(layers.dir.join(BELOW)).map_err(Error::io("open the kept layer"))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => {
+            std::mem::forget(lock);
+            Ok(())
+        }
+        Err(_) => Err(usage(
+            &format!("another sandbox is writing `{name}`"),
+            "wait until it ends, or keep this one under another name",
+        )),
+    }
 }
 
 fn found(name: &str) -> Result<(Layers, Vec<PathBuf>), Error> {
     let layers = kept(&Host::gather(), name, Driver::Overlay)?;
-    let below = fs::read_to_string(layers.dir.join(BELOW)).ok();
-    match below.filter(|_| layers.found) {
-        Some(rootfs) => {
-            let lowers = vec![layers.init(), PathBuf::from(rootfs.trim_end())];
+    match layers.found {
+        true => {
+            let lowers = [vec![layers.init()], lies_on(&layers)?].concat();
             Ok((layers, lowers))
         }
-        None => Err(usage(
+        false => Err(usage(
             &format!("nothing was kept as `{name}`"),
             "`sandbox run --level union --keep NAME -- …` keeps what it writes",
         )),
@@ -184,5 +221,44 @@ pub(crate) fn layers(args: &DiffArgs, _: &Global) -> Result<u8, Error> {
     let (layers, lowers) = found(&args.name)?;
     let marks = marks(&layers.upper(), &lowers).map_err(Error::io("read the layer"))?;
     anstream::print!("{}", show::layers(&args.name, &layers, &lowers, &marks));
+    Ok(0)
+}
+
+#[derive(Args)]
+pub(crate) struct CommitArgs {
+    /// The name that was given to --keep
+    name: String,
+    /// The name of the new rootfs
+    rootfs: String,
+}
+
+/// Makes a rootfs of a kept layer: its layer lies over the rootfs that the sandbox had, and is
+/// written as an archive too, in the form of OCI images.
+pub(crate) fn commit(args: &CommitArgs, global: &Global) -> Result<u8, Error> {
+    let (layers, lowers) = found(&args.name)?;
+    hold(&layers, &args.name)?;
+    let store = Store::open(None)?;
+    let below = &lowers[1..];
+    let all = store.list()?;
+    let whole =
+        |rootfs: &rootfs_fetch::Rootfs| [rootfs.layers.clone(), vec![rootfs.path.clone()]].concat();
+    let base = all.iter().find(|rootfs| whole(rootfs) == below).ok_or_else(|| {
+        usage(
+            &format!("`{}` lies on a directory that is no rootfs of the store", args.name),
+            "`sandbox rootfs import` takes it into the store; then start again over that one",
+        )
+    })?;
+    if global.dry_run {
+        show::note(&format!("`{}` would become a layer over `{}`", args.name, base.name));
+        return Ok(0);
+    }
+    let made = store.commit(&args.rootfs, &base.name, &layers.upper())?;
+    let archive = store.dir().join(&made.name).join("layer.tar");
+    if global.json()? {
+        let value = json!({ "name": made.name, "base": made.base, "layer": archive });
+        anstream::println!("{value:#}");
+    } else {
+        anstream::println!("{}  a layer over {}\n  {}", made.name, base.name, archive.display());
+    }
     Ok(0)
 }

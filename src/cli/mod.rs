@@ -107,6 +107,8 @@ enum Command {
     Update(control::UpdateArgs),
     /// List what a kept layer changed: A added, C changed, D deleted
     Diff(layers::DiffArgs),
+    /// Make a rootfs of what a kept layer changed
+    Commit(layers::CommitArgs),
     /// Draw the layers of a kept sandbox
     Layers(layers::DiffArgs),
     /// Fetch, list, check, import, bundle and remove root filesystems
@@ -160,6 +162,7 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Kill(args) => control::kill(&args, global),
         Command::Update(args) => control::update(&args, global),
         Command::Diff(args) => layers::diff(&args, global),
+        Command::Commit(args) => layers::commit(&args, global),
         Command::Layers(args) => layers::layers(&args, global),
         Command::Rootfs(args) => rootfs::rootfs(args, global),
         Command::Doctor => doctor::doctor(global),

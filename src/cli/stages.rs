@@ -104,7 +104,11 @@ impl StageArgs {
             self.provide_cgroups(&mut stages, &host, &settings.limits)?;
         }
         let needs_rootfs = stages.iter().any(|s| ["rootfs", "chroot", "pivot-root"].contains(s));
-        let rootfs = if needs_rootfs { rootfs(self.rootfs.as_ref())? } else { PathBuf::from("/") };
+        let (rootfs, lowers) = match stages.contains(&"overlay") {
+            true => layered_rootfs(self.rootfs.as_ref())?,
+            false if needs_rootfs => (rootfs(self.rootfs.as_ref())?, Vec::new()),
+            false => (PathBuf::from("/"), Vec::new()),
+        };
         let command = Command {
             argv,
             env: self.variables()?,
@@ -112,10 +116,12 @@ impl StageArgs {
             workdir: self.workdir.clone(),
         };
         let id = crate::state::new_id();
-        let layers = self.layers.layers(&stages, &mut host, &rootfs, &id, settings.storage)?;
+        let layers = self.layers.layers(&stages, &mut host, &rootfs, lowers, &id)?;
         let mut settings = settings;
         settings.limits.find_disks(Path::new("/"));
-        let below = [layers.upper(), layers.init(), rootfs.clone()];
+        let below =
+            [vec![layers.upper(), layers.init()], layers.lowers.clone(), vec![rootfs.clone()]];
+        let below = below.concat();
         self.layers.find_volumes(&mut settings.volumes, &below, &stages)?;
         Ok(Spec {
             id,
@@ -250,19 +256,33 @@ pub(crate) fn adjust(
 }
 
 /// The directory of the rootfs of this name, or this directory; without one the default, which is
-/// made when it is not there.
+/// made when it is not there. A layered one is not a directory.
 pub(crate) fn rootfs(named: Option<&OsString>) -> Result<PathBuf, Error> {
+    let (path, layers) = layered_rootfs(named)?;
+    if layers.is_empty() {
+        return Ok(path);
+    }
+    let name = named.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Err(usage(
+        &format!("`{name}` is made of layers"),
+        "only the stage `overlay` can put them together: `--level union`, or `--with overlay`",
+    ))
+}
+
+/// The same, and the layers over it, topmost first.
+pub(crate) fn layered_rootfs(named: Option<&OsString>) -> Result<(PathBuf, Vec<PathBuf>), Error> {
     let store = Store::open(None)?;
-    let Some(named) = named else { return Ok(store.provide(&Progress::stderr())?.path) };
+    let whole = |path| Ok((path, Vec::new()));
+    let Some(named) = named else { return whole(store.provide(&Progress::stderr())?.path) };
     if named.as_encoded_bytes().contains(&b'/') || Path::new(named) == Path::new(".") {
         let doing = format!("use `{}` as a rootfs", Path::new(named).display());
         let dir = std::fs::canonicalize(named).map_err(Error::io(doing))?;
-        return if dir.is_dir() { Ok(dir) } else { Err(not_a_directory(&dir)) };
+        return if dir.is_dir() { whole(dir) } else { Err(not_a_directory(&dir)) };
     }
     let name = named.to_string_lossy();
     match store.get(&name)? {
-        Some(rootfs) => Ok(rootfs.path),
-        None if name == "busybox" => Ok(store.provide(&Progress::stderr())?.path),
+        Some(rootfs) => Ok((rootfs.path, rootfs.layers)),
+        None if name == "busybox" => whole(store.provide(&Progress::stderr())?.path),
         None => Err(usage(
             &format!("there is no rootfs `{name}`"),
             "see `sandbox rootfs list`; a directory is written with a slash: `./DIR`",

@@ -88,7 +88,7 @@ impl Stage for Overlay {
 
 fn make(spec: &Spec) -> Vec<Step> {
     let (layers, etc) = (&spec.layers, spec.layers.init().join("etc"));
-    let (below, rootfs) = (layers.dir.join("below"), spec.rootfs.display().to_string());
+    let (below, stack) = (layers.dir.join("below"), spec.stack());
     vec![
         mkdir(&layers.dir, "a place for the layers"),
         mkdir(&layers.upper(), "the upper layer: all that is written comes here"),
@@ -96,7 +96,7 @@ fn make(spec: &Spec) -> Vec<Step> {
         mkdir(&layers.init(), "the init layer: files that no container shares"),
         mkdir(&etc, "the init layer: files that no container shares"),
         Syscall::Create(below.clone(), 0o644).because("remember what it lies on"),
-        Syscall::Write(below, rootfs).because("remember what it lies on"),
+        Syscall::Write(below, stack).because("remember what it lies on"),
     ]
 }
 

@@ -1,0 +1,241 @@
+//! Layers: what a container wrote, kept as a layer of an image.
+//!
+//! The upper directory of an overlay becomes two things: a copy that overlayfs can use as a lower
+//! layer, whiteouts and all, and an archive in the form of the OCI image specification, in which a
+//! deleted file is an empty one called `.wh.NAME` and a directory that hides what is below has an
+//! empty file `.wh..wh..opq` in it.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, SFlag, major, minor, mknod};
+use tar::{Builder, EntryType, Header};
+
+use crate::store::{About, Existing};
+use crate::{Error, Rootfs, Store};
+
+/// The names under which overlayfs keeps its own marks, as root and in a user namespace.
+const MARKS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
+
+impl Store {
+    /// Makes a layered rootfs: what `upper` changed, over `base`.
+    ///
+    /// # Errors
+    /// When the name is taken or cannot be one, or when something cannot be read or written; then
+    /// nothing of it is left.
+    pub fn commit(&self, name: &str, base: &str, upper: &Path) -> Result<Rootfs, Error> {
+        self.expect(base)?;
+        if self.get(name)?.is_some() {
+            return Err(Error::Usage {
+                problem: format!("there is a rootfs `{name}` already"),
+                hint: Some("choose another name, or `sandbox rootfs remove` it first".to_owned()),
+            });
+        }
+        let mut about =
+            About { source: format!("a layer over {base}"), base: Some(base.to_owned()) };
+        self.make_dir(name, Existing::Keep, &mut about, |new, _| {
+            let layer = new.join("layer");
+            copy(upper, &layer).map_err(Error::io("copy the layer", upper))?;
+            let file = new.join("layer.tar");
+            let out = File::create(&file).map_err(Error::io("write", &file))?;
+            write_tar(upper, out).map_err(Error::io("write", &file))
+        })?;
+        self.expect(name)
+    }
+}
+
+/// Copies an upper directory as it is, for overlayfs.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let about = fs::symlink_metadata(from)?;
+    let kind = about.file_type();
+    if kind.is_dir() {
+        fs::DirBuilder::new().mode(0o700).create(to)?;
+        for entry in fs::read_dir(from)? {
+            let name = entry?.file_name();
+            copy(&from.join(&name), &to.join(&name))?;
+        }
+    } else if kind.is_symlink() {
+        symlink(fs::read_link(from)?, to)?;
+    } else if kind.is_file() {
+        fs::copy(from, to)?;
+    } else {
+        let mode = Mode::from_bits_truncate(about.mode() & 0o7777);
+        mknod(to, SFlag::from_bits_truncate(about.mode() & libc_fmt()), mode, about.rdev())?;
+    }
+    copy_attributes(from, to)?;
+    if !kind.is_symlink() {
+        fs::set_permissions(to, fs::Permissions::from_mode(about.mode() & 0o7777))?;
+    }
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::lchown(to, Some(about.uid()), Some(about.gid()))?;
+    }
+    Ok(())
+}
+
+fn libc_fmt() -> u32 {
+    SFlag::S_IFMT.bits()
+}
+
+fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
+    for (name, value) in attributes(from)? {
+        xattr::set(to, &name, &value)?;
+    }
+    Ok(())
+}
+
+/// The extended attributes of a file that is no link.
+fn attributes(path: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for name in xattr::list(path)? {
+        let is_ours =
+            name.as_bytes().starts_with(b"user.") || name.as_bytes().starts_with(b"trusted.");
+        if let Some(value) = xattr::get(path, &name)?.filter(|_| is_ours) {
+            found.push((name, value));
+        }
+    }
+    Ok(found)
+}
+
+/// Writes an upper directory as a layer of an OCI image.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub fn write_tar(upper: &Path, out: impl Write) -> io::Result<()> {
+    let mut tar = Builder::new(BufWriter::new(out));
+    let mut links = HashMap::new();
+    append_all(&mut tar, upper, Path::new(""), &mut links)?;
+    tar.into_inner()?.flush()
+}
+
+type Links = HashMap<u64, PathBuf>;
+
+fn append_all(
+    tar: &mut Builder<impl Write>,
+    upper: &Path,
+    at: &Path,
+    links: &mut Links,
+) -> io::Result<()> {
+    let mut names: Vec<OsString> = Vec::new();
+    for entry in fs::read_dir(upper.join(at))? {
+        names.push(entry?.file_name());
+    }
+    names.sort();
+    for name in names {
+        let path = at.join(&name);
+        let full = upper.join(&path);
+        let about = fs::symlink_metadata(&full)?;
+        if about.file_type().is_char_device() && about.rdev() == 0 {
+            append_empty(tar, &at.join(prefixed(".wh.", &name)))?;
+            continue;
+        }
+        append(tar, &full, &path, &about, links)?;
+        if about.is_dir() {
+            if is_opaque(&full) {
+                append_empty(tar, &path.join(".wh..wh..opq"))?;
+            }
+            append_all(tar, upper, &path, links)?;
+        }
+    }
+    Ok(())
+}
+
+fn prefixed(prefix: &str, name: &OsStr) -> OsString {
+    let mut whole = OsString::from(prefix);
+    whole.push(name);
+    whole
+}
+
+fn is_opaque(dir: &Path) -> bool {
+    MARKS.iter().any(|prefix| {
+        let value = xattr::get(dir, format!("{prefix}opaque"));
+        value.is_ok_and(|value| value.as_deref() == Some(b"y"))
+    })
+}
+
+fn append_empty(tar: &mut Builder<impl Write>, path: &Path) -> io::Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_size(0);
+    tar.append_data(&mut header, path, io::empty())
+}
+
+fn append(
+    tar: &mut Builder<impl Write>,
+    full: &Path,
+    path: &Path,
+    about: &Metadata,
+    links: &mut Links,
+) -> io::Result<()> {
+    let kind = about.file_type();
+    if kind.is_socket() {
+        return Ok(()); // a socket is nothing without its process, and no archive has them
+    }
+    let mut header = Header::new_gnu();
+    header.set_mode(about.mode() & 0o7777);
+    header.set_mtime(u64::try_from(about.mtime()).unwrap_or(0));
+    let (uid, gid) = owner(about);
+    header.set_uid(uid.into());
+    header.set_gid(gid.into());
+    header.set_size(0);
+    if kind.is_file() && about.nlink() > 1 {
+        if let Some(first) = links.get(&about.ino()) {
+            header.set_entry_type(EntryType::Link);
+            return tar.append_link(&mut header, path, first);
+        }
+        links.insert(about.ino(), path.to_owned());
+    }
+    append_attributes(tar, full)?;
+    if kind.is_symlink() {
+        header.set_entry_type(EntryType::Symlink);
+        return tar.append_link(&mut header, path, fs::read_link(full)?);
+    }
+    if kind.is_file() {
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(about.size());
+        return tar.append_data(&mut header, path, File::open(full)?);
+    }
+    header.set_entry_type(if kind.is_dir() {
+        EntryType::Directory
+    } else if kind.is_fifo() {
+        EntryType::Fifo
+    } else if kind.is_block_device() {
+        EntryType::Block
+    } else {
+        EntryType::Char
+    });
+    if kind.is_block_device() || kind.is_char_device() {
+        let number = |n: u64| u32::try_from(n).map_err(io::Error::other);
+        header.set_device_major(number(major(about.rdev()))?)?;
+        header.set_device_minor(number(minor(about.rdev()))?)?;
+    }
+    tar.append_data(&mut header, path, io::empty())
+}
+
+/// What overlayfs marked for itself is not the image's business.
+fn append_attributes(tar: &mut Builder<impl Write>, full: &Path) -> io::Result<()> {
+    let attributes = attributes(full)?;
+    let attributes = attributes.iter().filter_map(|(name, value)| {
+        let name = name.to_str()?;
+        let is_mark = MARKS.iter().any(|prefix| name.starts_with(prefix));
+        (!is_mark).then(|| (format!("SCHILY.xattr.{name}"), value.as_slice()))
+    });
+    let attributes: Vec<_> = attributes.collect();
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    tar.append_pax_extensions(attributes.iter().map(|(name, value)| (name.as_str(), *value)))
+}
+
+/// An ordinary user's files belong to root in the container, who is that user.
+fn owner(about: &Metadata) -> (u32, u32) {
+    if nix::unistd::geteuid().is_root() { (about.uid(), about.gid()) } else { (0, 0) }
+}
