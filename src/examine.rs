@@ -135,6 +135,10 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
         if experiment.only.is_some_and(|only| only != which) {
             return Ok(vec![None; experiment.steps.len()]);
         }
+        if let Some(number) = experiment.containers {
+            let cost = crate::cost::containers(lab, side, number)?;
+            return Ok(vec![Some(cost); experiment.steps.len()]);
+        }
         let action = |action| Action { action, side: side.on_stand_in() };
         let actions: Vec<Action> = experiment.steps.iter().map(action).collect();
         Ok(stand_in::perform(lab, experiment.disk, &actions)?.into_iter().map(Some).collect())

@@ -185,6 +185,8 @@ pub struct Experiment {
     /// The size of a file on this machine's own disk, for the time of the experiment: the stand-in
     /// host, which lives in memory, sees it as /disk.
     pub disk: Option<Memory>,
+    /// No commands: so many containers are made on this machine's disk, and the cost is told.
+    pub containers: Option<u32>,
     /// The commands.
     pub steps: Vec<Action>,
 }
@@ -371,30 +373,9 @@ fn variant(file: &str, text: &str, version: Version) -> Result<Lesson, Error> {
         let problem = format!("the table `names` has no `{name}` for {version:?}");
         Error::Lesson { file: file.to_owned(), line, column: 1, problem, hint: None }
     })?;
-    let mut lesson: Lesson =
-        serde_yaml::from_str(&text).map_err(|error| explain_yaml(file, &text, &error))?;
+    let mut lesson: Lesson = serde_yaml::from_str(&text)
+        .map_err(|error| crate::lint::explain_yaml(file, &text, &error))?;
     crate::lint::check(file, &text, &lesson)?;
     lesson.parts.retain(|part| part.cgroups.is_none_or(|only| only == version));
     Ok(lesson)
-}
-
-fn explain_yaml(file: &str, text: &str, error: &serde_yaml::Error) -> Error {
-    let message = error.to_string();
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let place = error.location().map(|at| (at.line(), at.column())).filter(|at| *at != (1, 1));
-    // serde_yaml has no place for a key of the outermost map: look for it.
-    let searched = || {
-        let key = format!("{}:", quoted.first()?);
-        let line = text.lines().position(|line| line.starts_with(&key))?;
-        Some((line + 1, 1))
-    };
-    let (line, column) = place.or_else(searched).unwrap_or((1, 1));
-    let problem = message.split(" at line ").next().unwrap_or(&message).to_owned();
-    let (name, known) = quoted.split_first().unwrap_or((&"", &[]));
-    let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    let nearest = scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = nearest
-        .filter(|_| message.contains("unknown "))
-        .map(|(_, name)| format!("did you mean `{name}`?"));
-    Error::Lesson { file: file.to_owned(), line, column, problem, hint }
 }

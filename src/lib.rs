@@ -6,6 +6,7 @@
 
 pub mod attacks;
 pub mod cgroups;
+pub mod cost;
 pub mod error;
 pub mod examine;
 pub mod host;
@@ -19,6 +20,7 @@ pub mod matrix;
 pub mod output;
 pub mod plan;
 pub mod probe;
+pub mod progress;
 pub mod remedy;
 pub mod run;
 pub mod scope;

@@ -93,3 +93,25 @@ fn wrong_pattern(part: &Part) -> Option<(&str, String)> {
         Some((pattern, format!("`{pattern}` is no regular expression: {error}")))
     })
 }
+
+/// What is wrong with the form, in words and with the place.
+pub(crate) fn explain_yaml(file: &str, text: &str, error: &serde_yaml::Error) -> Error {
+    let message = error.to_string();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let place = error.location().map(|at| (at.line(), at.column())).filter(|at| *at != (1, 1));
+    // serde_yaml has no place for a key of the outermost map: look for it.
+    let searched = || {
+        let key = format!("{}:", quoted.first()?);
+        let line = text.lines().position(|line| line.starts_with(&key))?;
+        Some((line + 1, 1))
+    };
+    let (line, column) = place.or_else(searched).unwrap_or((1, 1));
+    let problem = message.split(" at line ").next().unwrap_or(&message).to_owned();
+    let (name, known) = quoted.split_first().unwrap_or((&"", &[]));
+    let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let nearest = scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0));
+    let hint = nearest
+        .filter(|_| message.contains("unknown "))
+        .map(|(_, name)| format!("did you mean `{name}`?"));
+    Error::Lesson { file: file.to_owned(), line, column, problem, hint }
+}

@@ -185,6 +185,10 @@ impl<'a> Task<'a> {
     pub fn spec(&self) -> Spec {
         let mut settings = self.side.settings.clone();
         settings.limits.find_disks(&self.lab.rootfs);
+        for volume in &mut settings.volumes {
+            // What is wrong with it the kernel tells.
+            let _ = volume.find(std::slice::from_ref(&self.lab.rootfs));
+        }
         Spec {
             stages: self.side.stages.clone(),
             host: self.lab.host.clone(),

@@ -19,6 +19,9 @@ use tar::{Builder, EntryType, Header};
 use crate::store::{About, Existing};
 use crate::{Error, Rootfs, Store};
 
+/// The first path of each file that has more than one, by its inode.
+type Links = HashMap<u64, PathBuf>;
+
 /// The names under which overlayfs keeps its own marks, as root and in a user namespace.
 const MARKS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 
@@ -39,8 +42,11 @@ impl Store {
         let mut about =
             About { source: format!("a layer over {base}"), base: Some(base.to_owned()) };
         self.make_dir(name, Existing::Keep, &mut about, |new, _| {
+            // What root of a container made with a set-user-ID bit is nothing for others here.
+            let closed = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(new, closed).map_err(Error::io("set the mode of", new))?;
             let layer = new.join("layer");
-            copy(upper, &layer).map_err(Error::io("copy the layer", upper))?;
+            copy(upper, &layer, &mut Links::new()).map_err(Error::io("copy the layer", upper))?;
             let file = new.join("layer.tar");
             let out = File::create(&file).map_err(Error::io("write", &file))?;
             write_tar(upper, out).map_err(Error::io("write", &file))
@@ -50,14 +56,20 @@ impl Store {
 }
 
 /// Copies an upper directory as it is, for overlayfs.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+fn copy(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
     let about = fs::symlink_metadata(from)?;
     let kind = about.file_type();
+    if !kind.is_dir() && about.nlink() > 1 {
+        if let Some(first) = links.get(&about.ino()) {
+            return fs::hard_link(first, to);
+        }
+        links.insert(about.ino(), to.to_owned());
+    }
     if kind.is_dir() {
         fs::DirBuilder::new().mode(0o700).create(to)?;
         for entry in fs::read_dir(from)? {
             let name = entry?.file_name();
-            copy(&from.join(&name), &to.join(&name))?;
+            copy(&from.join(&name), &to.join(&name), links)?;
         }
     } else if kind.is_symlink() {
         symlink(fs::read_link(from)?, to)?;
@@ -65,20 +77,18 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         fs::copy(from, to)?;
     } else {
         let mode = Mode::from_bits_truncate(about.mode() & 0o7777);
-        mknod(to, SFlag::from_bits_truncate(about.mode() & libc_fmt()), mode, about.rdev())?;
+        let kind = SFlag::from_bits_truncate(about.mode() & SFlag::S_IFMT.bits());
+        mknod(to, kind, mode, about.rdev())?;
     }
     copy_attributes(from, to)?;
-    if !kind.is_symlink() {
-        fs::set_permissions(to, fs::Permissions::from_mode(about.mode() & 0o7777))?;
-    }
+    // A change of owner takes the set-user-ID bit away, so the mode comes last.
     if nix::unistd::geteuid().is_root() {
         std::os::unix::fs::lchown(to, Some(about.uid()), Some(about.gid()))?;
     }
+    if !kind.is_symlink() {
+        fs::set_permissions(to, fs::Permissions::from_mode(about.mode() & 0o7777))?;
+    }
     Ok(())
-}
-
-fn libc_fmt() -> u32 {
-    SFlag::S_IFMT.bits()
 }
 
 fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
@@ -114,8 +124,6 @@ pub fn write_tar(upper: &Path, out: impl Write) -> io::Result<()> {
     append_all(&mut tar, upper, Path::new(""), &mut links)?;
     tar.into_inner()?.flush()
 }
-
-type Links = HashMap<u64, PathBuf>;
 
 fn append_all(
     tar: &mut Builder<impl Write>,

@@ -1,29 +1,33 @@
 //! `sandbox lesson`: list the lessons, work through one, or through one part.
 
+mod list;
+
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
 
-use super::stages::{adjust, rootfs, shell_of};
+use super::stages::{adjust, rootfs, shell_of, usage};
 use super::{Format, Global};
 use crate::error::Error;
-use crate::examine::{Report, Skip, examine, possible};
+use crate::examine::{Report, examine, possible};
 use crate::host::Host;
 use crate::lesson::{self, Lesson, Part};
 use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::probe::{Lab, Task};
+use crate::progress::Progress;
 use crate::run::Options;
 use crate::show::Tally;
 use crate::stage::{Command, Spec};
 use crate::{cgroups, scope, show, stand_in, state};
+use list::list;
+pub(super) use list::{summary, trial};
 
 #[derive(Args)]
 pub(crate) struct LessonArgs {
-    /// The lesson, or one part of it: 1, chroot, 1.2, chroot.break-out
+    /// The lesson, or one part of it: 1, chroot, 1.2, chroot.break-out; or `all` of them in a row
     #[arg(value_name = "LESSON[.PART]")]
     lesson: Option<String>,
     /// Add stages to the second side of each part
@@ -49,20 +53,49 @@ pub(crate) struct LessonArgs {
 pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
     let lessons = lesson::all(args.lessons.as_deref())?;
     let Some(name) = &args.lesson else { return list(&lessons, &args, global) };
+    if name == "all" {
+        return all(&lessons, &args, global);
+    }
     let (lesson, numbers) = select(&lessons, name)?;
+    one(lesson, &numbers, &args, global)
+}
+
+/// The lessons in a row, until one has a claim that does not hold.
+fn all(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Result<u8, Error> {
+    if global.format == Format::Json {
+        return Err(usage("only one lesson at a time is printed as JSON", "name one: `lesson 1`"));
+    }
+    for lesson in lessons {
+        let numbers: Vec<usize> = (1..=lesson.parts.len()).collect();
+        let status = one(lesson, &numbers, args, global)?;
+        if status != 0 {
+            return Ok(status);
+        }
+        anstream::println!();
+    }
+    Ok(0)
+}
+
+fn one(
+    lesson: &Lesson,
+    numbers: &[usize],
+    args: &LessonArgs,
+    global: &Global,
+) -> Result<u8, Error> {
     let mut lesson = lesson.clone();
-    let lab = lab(&[&lesson], &args, global)?;
-    toggle(&mut lesson, &args, &lab.host)?;
+    let lab = lab(&[&lesson], args, global)?;
+    toggle(&mut lesson, args, &lab.host)?;
     if global.dry_run {
-        return dry_run(&lesson, &numbers, &lab);
+        return dry_run(&lesson, numbers, &lab);
     }
     state::sweep(&lab.host.state_base)?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let asks = terminal && !args.no_pause && global.format == Format::Text;
-    let mut session = Session { lesson: &lesson, lab, asks, tally: Tally::default() };
+    let progress = Progress::read();
+    let mut session = Session { lesson: &lesson, lab, asks, tally: Tally::default(), progress };
     match global.format {
         Format::Text => {
-            session.text(&numbers, args.shell)?;
+            session.text(numbers, args.shell)?;
             if session.tally.failed > 0 && !(args.with.is_empty() && args.without.is_empty()) {
                 show::note(
                     "the stages are not the lesson's own: a claim that does not hold shows what \
@@ -70,8 +103,8 @@ pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
                 );
             }
         }
-        Format::Json => session.json(&numbers)?,
-        Format::Markdown => session.markdown(&numbers)?,
+        Format::Json => session.json(numbers)?,
+        Format::Markdown => session.markdown(numbers)?,
     }
     Ok(u8::from(session.tally.failed > 0))
 }
@@ -171,6 +204,7 @@ struct Session<'a> {
     /// Whether somebody is there to answer.
     asks: bool,
     tally: Tally,
+    progress: Progress,
 }
 
 impl Session<'_> {
@@ -219,6 +253,9 @@ impl Session<'_> {
         }
         anstream::print!("{}", show::learned(part));
         self.tally.add(part, &report);
+        if report.claims.iter().all(|holds| *holds) {
+            self.progress.add(&self.lesson.slug, &part.id);
+        }
         Ok(())
     }
 
@@ -297,67 +334,4 @@ fn ask(prompt: &str) -> String {
         Ok(1..) => line,
         _ => "q".to_owned(),
     }
-}
-
-/// The lessons, and what this machine can do of them, found out by trying.
-fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Result<u8, Error> {
-    if global.dry_run {
-        let names = lessons.iter().map(|lesson| lesson.slug.as_str()).collect::<Vec<_>>();
-        anstream::println!("read and found in order: {}", names.join(", "));
-        return Ok(0);
-    }
-    let all: Vec<&Lesson> = lessons.iter().collect();
-    let lab = lab(&all, args, global);
-    let mut values = Vec::new();
-    if global.format == Format::Text {
-        anstream::println!("The lessons, and what of them works on this machine:\n");
-    }
-    for lesson in lessons {
-        let (skipped, error) = match &lab {
-            Ok(lab) => (trial(lesson, lab)?, None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
-        };
-        if global.format == Format::Text {
-            anstream::print!("{}", show::lesson_line(lesson, &skipped, error.as_deref()));
-        }
-        values.push(summary(lesson, &skipped, error));
-    }
-    match global.format {
-        Format::Text => anstream::println!("\n`sandbox lesson 1` begins."),
-        _ => {
-            global.json()?;
-            anstream::println!("{:#}", json!({ "lessons": values }));
-        }
-    }
-    Ok(0)
-}
-
-/// The parts of a lesson that this machine cannot do.
-pub(super) fn trial(lesson: &Lesson, lab: &Lab) -> Result<Vec<(String, Skip)>, Error> {
-    let mut lesson = lesson.clone();
-    join_user(&mut lesson, &lab.host);
-    let mut skipped = Vec::new();
-    for part in &lesson.parts {
-        if let Some(skip) = possible(part, lab)? {
-            skipped.push((part.id.clone(), skip));
-        }
-    }
-    Ok(skipped)
-}
-
-/// A lesson in the JSON list of lessons.
-pub(super) fn summary(lesson: &Lesson, skipped: &[(String, Skip)], error: Option<String>) -> Value {
-    let reason = error.or_else(|| {
-        let reasons: Vec<String> =
-            skipped.iter().map(|(part, skip)| format!("{part}: {}", skip.reason)).collect();
-        (!reasons.is_empty()).then(|| reasons.join("; "))
-    });
-    json!({
-        "lesson": lesson.lesson,
-        "slug": lesson.slug,
-        "title": lesson.title,
-        "parts": lesson.parts.iter().map(|part| &part.id).collect::<Vec<_>>(),
-        "runnable": reason.is_none(),
-        "reason": reason,
-    })
 }

@@ -279,7 +279,11 @@ fn remove(store: &Store, names: &[String], global: &Global, json: bool) -> Resul
     for name in names {
         expect(store, name)?;
     }
-    for name in names.iter().collect::<BTreeSet<_>>() {
+    // A layer goes before what it lies on.
+    let depth = |name: &&String| store.get(name).ok().flatten().map_or(0, |it| it.layers.len());
+    let mut names: Vec<&String> = names.iter().collect::<BTreeSet<_>>().into_iter().collect();
+    names.sort_by_key(|name| std::cmp::Reverse(depth(name)));
+    for name in &names {
         if !global.dry_run {
             store.remove(name)?;
         }

@@ -38,7 +38,7 @@ pub fn doctor(
     out.push_str("\nThe lessons:\n\n");
     for (lesson, skipped) in lessons {
         let mark = if skipped.is_empty() { "✔".green() } else { "✘".red().bold() };
-        out.push_str(&format!("  {mark} {}", lesson_line(lesson, skipped, None)));
+        out.push_str(&format!("  {mark} {}", lesson_line(lesson, 0, skipped, None)));
     }
     out
 }

@@ -63,7 +63,10 @@ pub fn report(part: &Part, report: &Report) -> String {
         out.push('\n');
     }
     for (experiment, pairs) in part.experiments.iter().zip(&report.experiments) {
-        let title = format!("{}, on a stand-in host", experiment.title);
+        let title = match experiment.containers {
+            None => format!("{}, on a stand-in host", experiment.title),
+            Some(_) => experiment.title.clone(),
+        };
         out.push_str(&paragraph(&title, 2).underline().to_string());
         let step = |(step, pair)| row(step, pair);
         let rows: Vec<Row> = experiment.steps.iter().zip(pairs).map(step).collect();
@@ -203,10 +206,19 @@ pub fn tally(tally: &Tally, left_behind: &[String]) -> String {
 }
 
 /// A lesson of the list, and why it cannot be done here.
-pub fn lesson_line(lesson: &Lesson, skipped: &[(String, Skip)], error: Option<&str>) -> String {
-    let parts = lesson.parts.len();
+pub fn lesson_line(
+    lesson: &Lesson,
+    done: usize,
+    skipped: &[(String, Skip)],
+    error: Option<&str>,
+) -> String {
+    let parts = match (done, lesson.parts.len()) {
+        (0, parts) => format!("{parts} parts"),
+        (done, parts) if done >= parts => format!("{parts} parts, all done"),
+        (done, parts) => format!("{parts} parts, {done} done"),
+    };
     let name = format!("{:>2}  {}", lesson.lesson, pad(&lesson.slug, 14));
-    let mut out = format!("{}{}  ({parts} parts)\n", name.bold(), lesson.title);
+    let mut out = format!("{}{}  ({parts})\n", name.bold(), lesson.title);
     let mut remark = |text: &str| {
         let lines = wrap(text, width().saturating_sub(6).max(20));
         lines.iter().for_each(|line| out.push_str(&format!("      {}\n", line.yellow())));

@@ -3,9 +3,7 @@
 //! The rootfs is only read. overlayfs lays a writable directory, the upper, over it: what is read
 //! comes from the topmost layer that has it; what is written is copied up first; what is deleted
 //! leaves a whiteout in the upper, a device 0,0 that hides the name. Between the two lies the init
-//! layer, with the files that no container shares: its hostname, its hosts, its name servers.
-//!
-//! With the driver `vfs` there is no overlay, but a copy of everything.
+//! layer, with the files that no container shares. The driver `vfs` copies everything instead.
 
 // ANCHOR: stage
 use std::path::{Path, PathBuf};
@@ -64,8 +62,8 @@ impl Stage for Overlay {
         let layers = &spec.layers;
         let mut steps = Vec::new();
         if layers.in_memory {
-            let why = "the disk cannot serve as an upper layer: use memory";
-            steps.push(mount("tmpfs", layers.dir.clone(), "mode=755".into()).because(why));
+            let tmpfs = mount("tmpfs", layers.dir.clone(), "mode=755".into());
+            steps.push(tmpfs.because("the disk cannot serve as an upper layer: use memory"));
             steps.extend(make(spec).into_iter().skip(1));
             steps.extend(write_init(spec));
         }
@@ -79,8 +77,8 @@ impl Stage for Overlay {
             };
             steps.push(bind.because("show the copy there: as a mount it can become a root"));
         } else {
-            let why = "lay the writable layer over the others";
-            steps.push(mount("overlay", spec.root(), spec.overlay_options()).because(why));
+            let overlay = mount("overlay", spec.root(), spec.overlay_options());
+            steps.push(overlay.because("lay the writable layer over the others"));
         }
         steps
     }
@@ -90,7 +88,7 @@ fn make(spec: &Spec) -> Vec<Step> {
     let (layers, etc) = (&spec.layers, spec.layers.init().join("etc"));
     let (below, stack) = (layers.dir.join("below"), spec.stack());
     vec![
-        mkdir(&layers.dir, "a place for the layers"),
+        Syscall::Mkdir(layers.dir.clone(), 0o700).because("a place that nobody else looks into"),
         mkdir(&layers.upper(), "the upper layer: all that is written comes here"),
         mkdir(&layers.work(), "where the kernel prepares what it moves there"),
         mkdir(&layers.init(), "the init layer: files that no container shares"),
