@@ -48,6 +48,12 @@ pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
             fix: Some("install one that needs shared libraries, as GNU coreutils has".to_owned()),
         }));
     }
+    if lab.host.layers_in_memory && part.experiments.iter().any(|one| one.containers.is_some()) {
+        return Ok(Some(Skip {
+            reason: "the disk below your data directory cannot hold an upper layer".to_owned(),
+            fix: Some("set SANDBOX_HOME to a directory on ext4 or another plain disk".to_owned()),
+        }));
+    }
     // The stand-in host can pass on no more than this machine gives it.
     for side in [&part.without, &part.with].iter().filter(|s| s.stages.contains(&"cgroups")) {
         let chosen = cgroups::choose(&lab.host, &side.settings.limits, &lab.id);
