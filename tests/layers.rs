@@ -51,6 +51,9 @@ fn what_is_written_is_gone_or_kept_and_the_rootfs_is_as_before() {
             assert!(drawn.contains(line), "{drawn}");
         }
         assert_eq!(checksum(&rootfs), before);
+        assert_eq!(who.run(&["layers"]).succeeds(), "mine\n");
+        who.run(&["layers", "mine", "--remove"]).succeeds();
+        assert_eq!(fs::read_dir(layers(who)).unwrap().count(), 0);
         who.run(&["diff", "nothing"]).ends_with(2).complains(&["nothing was kept"]);
     });
 }

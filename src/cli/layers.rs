@@ -216,11 +216,48 @@ pub(crate) fn diff(args: &DiffArgs, global: &Global) -> Result<u8, Error> {
     Ok(0)
 }
 
-/// Draws the layers, from what is seen down to the rootfs.
-pub(crate) fn layers(args: &DiffArgs, _: &Global) -> Result<u8, Error> {
-    let (layers, lowers) = found(&args.name)?;
+#[derive(Args)]
+pub(crate) struct LayersArgs {
+    /// The name that was given to --keep; without one, all names are listed
+    name: Option<String>,
+    /// Remove what was kept under this name
+    #[arg(long, requires = "name")]
+    remove: bool,
+}
+
+/// Draws the layers, from what is seen down to the rootfs. Without a name, lists what is kept.
+pub(crate) fn layers(args: &LayersArgs, global: &Global) -> Result<u8, Error> {
+    let Some(name) = &args.name else { return list(global) };
+    let (layers, lowers) = found(name)?;
+    if args.remove {
+        hold(&layers, name)?;
+        if !global.dry_run {
+            crate::tree::remove(&layers.dir).map_err(Error::io("remove the layer"))?;
+        }
+        let verb = if global.dry_run { "would be removed" } else { "removed" };
+        anstream::println!("{verb}: {name}");
+        return Ok(0);
+    }
     let marks = marks(&layers.upper(), &lowers).map_err(Error::io("read the layer"))?;
-    anstream::print!("{}", show::layers(&args.name, &layers, &lowers, &marks));
+    anstream::print!("{}", show::layers(name, &layers, &lowers, &marks));
+    Ok(0)
+}
+
+/// Prints a name a line, or `{"kept":["…"]}`.
+fn list(global: &Global) -> Result<u8, Error> {
+    let base = Host::gather().layers_base;
+    let names = fs::read_dir(base).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> =
+        names.filter_map(|name| Some(name.strip_prefix("kept-")?.to_owned())).collect();
+    names.sort();
+    if global.json()? {
+        anstream::println!("{:#}", json!({ "kept": names }));
+    } else if names.is_empty() {
+        show::note("nothing is kept; `sandbox run --level union --keep NAME -- …` keeps a layer");
+    } else {
+        names.iter().for_each(|name| anstream::println!("{name}"));
+    }
     Ok(0)
 }
 

@@ -5,7 +5,9 @@ use clap::Args;
 use crate::limits::{CpuSet, Cpus, Limits, Memory, Pids, Rate, Weight};
 
 #[derive(Args, Clone)]
-#[command(next_help_heading = "Limits (the stage `cgroups`; `rlimits` has the first two kinds)")]
+#[command(
+    next_help_heading = "Limits (the stage `cgroups`; `rlimits` has --memory and --pids-limit)"
+)]
 pub(crate) struct LimitArgs {
     /// No more memory than this: 64m, 1g, or max
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]

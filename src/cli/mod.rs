@@ -109,8 +109,8 @@ enum Command {
     Diff(layers::DiffArgs),
     /// Make a rootfs of what a kept layer changed
     Commit(layers::CommitArgs),
-    /// Draw the layers of a kept sandbox
-    Layers(layers::DiffArgs),
+    /// Draw the layers of a kept sandbox; without a name, list what is kept
+    Layers(layers::LayersArgs),
     /// Fetch, list, check, import, bundle and remove root filesystems
     Rootfs(rootfs::RootfsArgs),
     /// Try what this machine allows, and say what to do about the rest

@@ -15,14 +15,14 @@ use crate::{show, state};
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    stages: StageArgs,
     /// Call the sandbox this, for `sandbox ps`, `exec` and `inspect`
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Wait for Enter before each system call
     #[arg(long)]
     step: bool,
+    #[command(flatten)]
+    stages: StageArgs,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,

@@ -62,16 +62,16 @@ pub(crate) struct StageArgs {
     /// Let the stage `user` map your subordinate ids too, see subuid(5)
     #[arg(long)]
     map_auto: bool,
-    #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    layers: LayerArgs,
     /// Set a variable in the command's environment
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<OsString>,
     /// Start the command in this directory
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    layers: LayerArgs,
 }
 
 impl StageArgs {
