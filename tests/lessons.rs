@@ -241,3 +241,19 @@ fn where_proc_is_masked_as_in_a_container_the_rest_of_a_lesson_still_runs() {
         assert!(text.contains("0 failed, 17 skipped"), "{text}");
     });
 }
+
+#[test]
+fn what_was_done_is_remembered_and_all_lessons_run_in_a_row() {
+    as_user("progress", |who| {
+        let list = || who.run(&["lesson"]).succeeds();
+        assert!(!list().contains("done"));
+        who.run(&["lesson", "chroot.1"]).succeeds();
+        assert!(list().contains("(8 parts, 1 done)"), "{}", list());
+        let all = who.run(&["lesson", "all"]).succeeds();
+        for heading in ["Lesson 1 ", "Lesson 2 ", "Lesson 3 ", "Lesson 4 "] {
+            assert!(all.contains(heading), "{heading} is not in:\n{all}");
+        }
+        assert_eq!(all.matches("claims held, 0 failed").count(), 4, "{all}");
+        assert!(list().contains("(8 parts, all done)"), "{}", list());
+    });
+}

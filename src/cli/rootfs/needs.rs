@@ -21,7 +21,8 @@ impl Needs {
     pub(crate) fn of(lesson: &Lesson, verified: &Verified) -> Needs {
         let mut used = BTreeSet::new();
         for part in &lesson.parts {
-            let steps = part.experiments.iter().flat_map(|one| &one.steps);
+            let commands = part.experiments.iter().filter(|one| one.containers.is_none());
+            let steps = commands.flat_map(|one| &one.steps);
             let probes = part.probes.iter().map(|probe| &probe.run);
             for command in probes.chain(steps.map(|step| &step.run)) {
                 used.extend(programs(command));
