@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::common::Ran;
@@ -48,13 +48,31 @@ impl Job {
     }
 }
 
+/// One machine at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// How long a machine may take in all.
 const PATIENCE: Duration = Duration::from_secs(900);
 
+/// Why there are no results.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// This machine lacks something that is needed.
+    Missing(String),
+    /// What should work did not.
+    Broken(String),
+}
+
+impl From<String> for Failure {
+    fn from(what: String) -> Failure {
+        Failure::Broken(what)
+    }
+}
+
 /// Boots a machine, runs the jobs one after another, and returns what they printed.
-pub(crate) fn run(case: Case, jobs: &[Job]) -> Result<Vec<Ran>, String> {
+pub(crate) fn run(case: Case, jobs: &[Job]) -> Result<Vec<Ran>, Failure> {
     let parts = parts()?;
-    let dir = tempfile::Builder::new().prefix("machine-").tempdir().map_err(text)?;
+    let dir = tempfile::Builder::new().prefix(BOOTED).tempdir_in(cache()).map_err(text)?;
     let root = dir.path().join("root");
     lay_out(&root, parts, jobs).map_err(text)?;
     let (disk, results) = (dir.path().join("disk"), dir.path().join("results"));
@@ -62,7 +80,11 @@ pub(crate) fn run(case: Case, jobs: &[Job]) -> Result<Vec<Ran>, String> {
     File::create(&results).and_then(|file| file.set_len(64 << 20)).map_err(text)?;
     let mut mke2fs = Command::new("/sbin/mke2fs");
     checked(mke2fs.args(["-q", "-t", "ext4", "-d"]).arg(&root).arg(&disk))?;
-    boot(case, parts, &disk, &results, dir.path())?;
+    {
+        // Two at once would share the processors, and the commands in a lesson have 10 s each.
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        boot(case, parts, &disk, &results, dir.path())?;
+    }
     let out = dir.path().join("out");
     fs::create_dir(&out).map_err(text)?;
     checked(Command::new("tar").arg("-xf").arg(&results).arg("-C").arg(&out))?;
@@ -88,8 +110,8 @@ struct Parts {
 }
 
 /// Fetched and built once.
-fn parts() -> Result<&'static Parts, String> {
-    static PARTS: OnceLock<Result<Parts, String>> = OnceLock::new();
+fn parts() -> Result<&'static Parts, Failure> {
+    static PARTS: OnceLock<Result<Parts, Failure>> = OnceLock::new();
     PARTS.get_or_init(make_parts).as_ref().map_err(Clone::clone)
 }
 
@@ -97,30 +119,45 @@ fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine")
 }
 
-fn make_parts() -> Result<Parts, String> {
+/// The beginning of the names of directories that are a machine's while it runs.
+const BOOTED: &str = "booted-";
+
+fn make_parts() -> Result<Parts, Failure> {
+    fs::create_dir_all(cache()).map_err(text)?;
+    // What killed tests have left.
+    for entry in fs::read_dir(cache()).map_err(text)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(BOOTED) {
+            fs::remove_dir_all(entry.path()).map_err(text)?;
+        }
+    }
     for program in ["/usr/bin/qemu-system-x86_64", "/sbin/mke2fs"] {
         if !Path::new(program).exists() {
-            return Err(format!("`{program}` is not installed"));
+            return Err(Failure::Missing(format!("`{program}` is not installed")));
         }
     }
     let busybox = PathBuf::from("/usr/bin/busybox");
     if !matches!(rootfs_fetch::elf::interpreter(&busybox), Ok(None)) {
-        return Err("there is no static /usr/bin/busybox".to_owned());
+        return Err(Failure::Missing("there is no static /usr/bin/busybox".to_owned()));
     }
-    let unpacked = fetch_kernel()?;
+    let unpacked = fetch_kernel().map_err(Failure::Missing)?;
     let find = |dir: &str, name: &str| find(&unpacked.join(dir), name);
-    let kernel = find("boot", "vmlinuz-").ok_or("the package has no kernel")?;
-    let modules = ["overlay.ko", "veth.ko"].iter().filter_map(|name| find("lib/modules", name));
+    let part = |dir, name| {
+        find(dir, name).ok_or_else(|| Failure::Broken(format!("the package has no {name}")))
+    };
+    let kernel = part("boot", "vmlinuz-")?;
+    let modules = ["overlay.ko", "veth.ko"].map(|name| part("lib/modules", name));
+    let modules = modules.into_iter().collect::<Result<_, _>>()?;
     let (sandbox, tests) = build()?;
-    Ok(Parts { kernel, modules: modules.collect(), busybox, sandbox, tests })
+    Ok(Parts { kernel, modules, busybox, sandbox, tests })
 }
 
 /// The newest cloud kernel of this distribution, unpacked.
 fn fetch_kernel() -> Result<PathBuf, String> {
-    let dir = cache().join("kernel");
-    if find(&dir.join("boot"), "vmlinuz-").is_some() {
-        return Ok(dir);
+    let kernel = cache().join("kernel");
+    if kernel.exists() {
+        return Ok(kernel);
     }
+    let dir = cache().join(format!("{BOOTED}kernel"));
     fs::create_dir_all(&dir).map_err(text)?;
     let meta = "linux-image-cloud-amd64";
     let depends = checked(Command::new("apt-cache").args(["depends", meta]))?;
@@ -130,7 +167,9 @@ fn fetch_kernel() -> Result<PathBuf, String> {
     let package = find(&dir, "linux-image").ok_or("apt-get download left no package")?;
     checked(Command::new("dpkg").arg("-x").arg(&package).arg(&dir))?;
     fs::remove_file(package).map_err(text)?;
-    Ok(dir)
+    // It has its name when it is complete.
+    fs::rename(dir, &kernel).map_err(text)?;
+    Ok(kernel)
 }
 
 /// `sandbox` and the tests of cgroups, without shared libraries: the machine has none.
@@ -221,7 +260,9 @@ fn boot(case: Case, parts: &Parts, disk: &Path, results: &Path, dir: &Path) -> R
     };
     let console = dir.join("console");
     let log = File::create(&console).map_err(text)?;
-    let mut qemu = Command::new("/usr/bin/qemu-system-x86_64");
+    // Killed tests must not leave a machine behind.
+    let mut qemu = Command::new("/usr/bin/setpriv");
+    qemu.args(["--pdeathsig", "KILL", "/usr/bin/qemu-system-x86_64"]);
     qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"]);
     qemu.args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]);
     qemu.arg("-kernel").arg(&parts.kernel).arg("-append").arg(line);
@@ -244,7 +285,7 @@ fn boot(case: Case, parts: &Parts, disk: &Path, results: &Path, dir: &Path) -> R
     }
 }
 
-/// Ended with the test, whichever way that ends.
+/// Ended with the test.
 struct Machine(std::process::Child);
 
 impl Drop for Machine {
