@@ -48,6 +48,15 @@ pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
             fix: Some("install one that needs shared libraries, as GNU coreutils has".to_owned()),
         }));
     }
+    if part.needs == Some(Need::TmpfsAttributes) && !crate::layers::tmpfs_keeps_attributes() {
+        return Ok(Some(Skip {
+            reason:
+                "this kernel's tmpfs, on which the stand-in host lives, keeps no attributes of \
+                     users, and an overlay marks opaque directories with one"
+                    .to_owned(),
+            fix: Some("Linux 6.6 or newer; on a disk it works with older ones".to_owned()),
+        }));
+    }
     if lab.host.layers_in_memory && part.experiments.iter().any(|one| one.containers.is_some()) {
         return Ok(Some(Skip {
             reason: "the disk below your data directory cannot hold an upper layer".to_owned(),

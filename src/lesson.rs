@@ -108,6 +108,8 @@ pub struct Part {
 pub enum Need {
     /// A program that needs shared libraries: the stand-in host's /usr/bin/host-ls.
     DynamicProgram,
+    /// A tmpfs that keeps attributes of users, for overlays on the stand-in host.
+    TmpfsAttributes,
 }
 
 /// One of the two ways that a part compares.

@@ -109,6 +109,14 @@ pub fn is_opaque(path: &Path) -> bool {
     })
 }
 
+/// Whether tmpfs keeps attributes of users, in which an ordinary user's overlay marks directories.
+/// Tries it on a file that has no name.
+pub fn tmpfs_keeps_attributes() -> bool {
+    use rustix::fs::{MemfdFlags, XattrFlags, fsetxattr, memfd_create};
+    let file = memfd_create("attributes", MemfdFlags::CLOEXEC);
+    file.is_ok_and(|file| fsetxattr(file, "user.try", b"y", XattrFlags::empty()).is_ok())
+}
+
 /// What the layers, topmost first, show at this path; relative to their roots.
 pub fn look_up(layers: &[PathBuf], path: &Path) -> Option<PathBuf> {
     for layer in layers {
