@@ -64,7 +64,7 @@ fn bytes(text: &str) -> Option<u64> {
     (bytes <= i64::MAX as u64).then_some(bytes)
 }
 
-/// A number of CPUs, in microseconds of every [`PERIOD`]; or all there are.
+/// A number of CPUs, in microseconds of every tenth of a second; or all there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cpus(pub(super) Option<u64>);
 
