@@ -43,7 +43,8 @@ impl Stage for Mnt {
             ),
             Propagation::Shared => (
                 MsFlags::MS_SHARED,
-                "stay in the peer group: mounts made here appear on the host, and the other way",
+                "stay in the peer group: mounts made here appear on the host, and the other way; a \
+                 new user namespace leaves it all the same",
             ),
         };
         vec![

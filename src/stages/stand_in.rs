@@ -1,9 +1,9 @@
 //! stand-in: a disposable host.
 //!
 //! What a lesson breaks must not be the student's machine. The stand-in host is a sandbox with
-//! every namespace, whose root is a small filesystem in memory: a busybox system with a secret to
-//! steal, and under /rootfs the directory in which a container can be built. It plays the host
-//! for the sandboxes that are started inside it, and goes away with its first process.
+//! every namespace but time, whose root is a small filesystem in memory: a busybox system with a
+//! secret to steal, and under /rootfs the directory in which a container can be built. It plays the
+//! host for the sandboxes that are started inside it, and goes away with its first process.
 
 // ANCHOR: stage
 use std::path::PathBuf;

@@ -2,8 +2,8 @@
 //!
 //! The clock on the wall has no namespace: it is one for all. What has one are the two clocks that
 //! count from an arbitrary start, so that a program that is moved to another machine finds them
-//! where it left them. The offset can be set only while the namespace has no process in it, and as
-//! with `pid`, it is the children who will be.
+//! where it left them. The offset can be set only while the namespace has no process in it; as with
+//! `pid`, it is the children who will be in it (and, with newer kernels, who calls execve(2)).
 
 // ANCHOR: stage
 use crate::stage::{About, Spec, Stage, StageName, Step};
