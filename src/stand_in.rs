@@ -101,7 +101,8 @@ fn spec(lab: &Lab) -> Spec {
         ..Limits::default()
     };
     let held = cgroups::choose(&lab.host, &limits, &lab.id).is_ok();
-    let stages = needs.iter().copied().chain(["stand-in"]).chain(held.then_some("cgroups"));
+    let stages =
+        needs.iter().copied().chain(["stand-in"]).chain([if held { "cgroups" } else { "rlimits" }]);
     Spec {
         stages: stages.collect(),
         host: lab.host.clone(),

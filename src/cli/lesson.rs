@@ -42,6 +42,9 @@ pub(crate) struct LessonArgs {
     /// Open a shell in the sandbox of the last part that was shown
     #[arg(long, requires = "lesson")]
     shell: bool,
+    /// Open a shell in the sandbox of a part on a stand-in host, and do nothing else
+    #[arg(long, requires = "lesson", conflicts_with = "shell")]
+    break_out: bool,
     /// Read the lessons from this directory instead of those that are built in
     #[arg(long, value_name = "DIR")]
     lessons: Option<PathBuf>,
@@ -89,6 +92,15 @@ fn one(
         return dry_run(&lesson, numbers, &lab);
     }
     state::sweep(&lab.host.state_base)?;
+    if args.break_out {
+        let &[number] = numbers else {
+            return Err(usage(
+                "which part's sandbox?",
+                "name one part: `lesson 2.uts --break-out`",
+            ));
+        };
+        return lesson.parts.get(number - 1).map_or(Ok(0), |part| break_out(part, &lab));
+    }
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let asks = terminal && !args.no_pause && global.format == Format::Text;
     let progress = Progress::read();
@@ -193,6 +205,16 @@ fn dry_run(lesson: &Lesson, numbers: &[usize], lab: &Lab) -> Result<u8, Error> {
     Ok(0)
 }
 
+/// A shell in the sandbox of a part, with a stand-in host around it.
+fn break_out(part: &Part, lab: &Lab) -> Result<u8, Error> {
+    if let Some(skip) = possible(part, lab)? {
+        anstream::print!("{}", show::skipped(&skip));
+        return Ok(125);
+    }
+    show::note("this is the sandbox on a stand-in host: break what you like; `exit` ends it");
+    stand_in::shell(lab, &part.with)
+}
+
 fn chosen<'a>(lesson: &'a Lesson, numbers: &'a [usize]) -> impl Iterator<Item = (usize, &'a Part)> {
     numbers.iter().filter_map(|number| Some((*number, lesson.parts.get(number - 1)?)))
 }
@@ -268,12 +290,7 @@ impl Session<'_> {
                 format!("Enter {next} · s shell here · t try to break out{hint} · q quit > ");
             match ask(&prompt).trim_end_matches('\n') {
                 "s" => self.shell(part)?,
-                "t" => {
-                    show::note(
-                        "this is the sandbox on a stand-in host: break what you like; `exit` ends it",
-                    );
-                    stand_in::shell(&self.lab, &part.with)?;
-                }
+                "t" => drop(break_out(part, &self.lab)?),
                 "h" => anstream::println!("  {}", part.try_it.as_deref().unwrap_or_default()),
                 "q" => return Ok(false),
                 answer if answer.trim().is_empty() => return Ok(true),
