@@ -23,6 +23,7 @@ pub(crate) fn perform(
     mut begin: Instant,
     inside: Option<&mut dyn FnMut() -> u8>,
 ) -> u8 {
+    // ANCHOR: steps
     for (number, planned) in steps.iter().enumerate() {
         if number > 0 {
             let waits = wires.stepping || planned.step.by_parent;
@@ -52,10 +53,12 @@ pub(crate) fn perform(
             return 125;
         }
     }
+    // ANCHOR_END: steps
     wires.close();
     inside.map_or(0, |inside| inside())
 }
 
+// ANCHOR: fork-again
 /// A fork in the middle of a plan: the child goes on with it. This process waits for the child and
 /// ends as it ends; as process 1 it also is the init process of its namespace.
 fn fork_again(call: &Syscall, rest: &[Planned], wires: &mut Wires) -> nix::Result<Option<u8>> {
@@ -79,6 +82,7 @@ fn fork_again(call: &Syscall, rest: &[Planned], wires: &mut Wires) -> nix::Resul
         }
     }
 }
+// ANCHOR_END: fork-again
 
 /// fork(2), or clone(2) when the child is to be born into namespaces or a cgroup of its own.
 pub(crate) fn fork(call: &Syscall) -> nix::Result<ForkResult> {

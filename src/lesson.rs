@@ -342,6 +342,14 @@ pub fn all(dir: Option<&Path>) -> Result<Vec<Lesson>, Error> {
     Ok(lessons)
 }
 
+/// The lessons that are part of the program, as a machine with this version of cgroups has them.
+///
+/// # Errors
+/// A lesson that is wrong; with the place.
+pub fn of_version(version: Version) -> Result<Vec<Lesson>, Error> {
+    EMBEDDED.iter().map(|(file, text)| variant(file, text, version)).collect()
+}
+
 fn files_in(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let doing = format!("read the lessons in `{}`", dir.display());
     let entries = fs::read_dir(dir).map_err(Error::io(doing))?;

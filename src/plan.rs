@@ -38,6 +38,7 @@ impl Plan {
     /// When a stage lacks another that it needs, or conflicts with one, or when a call is to be
     /// forgotten that no step may leave out.
     pub fn new(spec: &Spec) -> Result<Plan, Error> {
+        // ANCHOR: plan
         let stages: Vec<&dyn Stage> =
             STAGES.iter().copied().filter(|stage| spec.has(stage.name())).collect();
         check(&stages, spec)?;
@@ -71,6 +72,7 @@ impl Plan {
         plan.add("command", command(spec));
         plan.forget(&spec.forget)?;
         Ok(plan)
+        // ANCHOR_END: plan
     }
 
     /// The steps of this plan that `earlier` does not have: what a stage adds.
@@ -174,6 +176,7 @@ pub fn rlimits_serve(limits: &Limits) -> bool {
     *limits == Limits { memory, pids_limit, ..Limits::default() }
 }
 
+// ANCHOR: guard
 /// As the machine's root, give up what no namespace would hold.
 pub(crate) fn guard(host: &Host) -> Vec<Step> {
     let drop = |cap: &caps::Capability| {
@@ -181,6 +184,7 @@ pub(crate) fn guard(host: &Host) -> Vec<Step> {
     };
     host.guard.iter().map(drop).collect()
 }
+// ANCHOR_END: guard
 
 /// In cgroup version 2 a child can be born where it belongs, which is quicker than to move it.
 fn birth(spec: &Spec) -> Syscall {

@@ -150,6 +150,7 @@ impl Running {
         }
     }
 
+    // ANCHOR: wait
     /// Waits for the end, and undoes.
     ///
     /// # Errors
@@ -165,6 +166,7 @@ impl Running {
             None => Ok(finished),
         }
     }
+    // ANCHOR_END: wait
 
     /// Kills all of it, and undoes.
     ///
@@ -196,6 +198,7 @@ impl Child {
     }
 }
 
+// ANCHOR: prepare
 /// The steps before the fork. Something goes into the journal before it goes onto the host.
 fn perform_on_host(
     steps: &[Planned],
@@ -218,6 +221,7 @@ fn perform_on_host(
     }
     Ok(())
 }
+// ANCHOR_END: prepare
 
 /// A step that this process makes, for itself or for the child.
 fn perform_here(planned: &Planned, child: Option<Pid>, options: &mut Options) -> Result<(), Error> {
@@ -248,6 +252,7 @@ fn fork_and_follow(
         Some(planned) => child::fork(&planned.step.call).map_err(|errno| refused(planned, errno)),
         None => child::fork(&Syscall::Fork).map_err(Error::io("fork")),
     };
+    // ANCHOR: fork
     match forked? {
         ForkResult::Child => {
             drop((events, go));
@@ -258,6 +263,7 @@ fn fork_and_follow(
             };
             child::exit(status)
         }
+        // ANCHOR_END: fork
         ForkResult::Parent { child: pid } => {
             drop((report, wait));
             let forwarding = signals.forward_to(pid, options.capture);
@@ -291,6 +297,7 @@ fn follow(
     child: &Child,
 ) -> Result<(), Error> {
     let mut next = 0;
+    // ANCHOR: follow
     while let Some(planned) = steps.get(next) {
         let asked = next > 0 && options.ask.is_some();
         if asked {
@@ -319,6 +326,7 @@ fn follow(
         options.tell(Event { planned, result, took });
         result.map_err(|errno| refused(planned, errno))?;
     }
+    // ANCHOR_END: follow
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use crate::syscall::Syscall;
 /// The name of a stage: its file in `src/stages/`, its value on the command line, its book page.
 pub type StageName = &'static str;
 
+// ANCHOR: step
 /// One system call, why it is made, and what takes its effect off the host again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
@@ -32,6 +33,7 @@ pub struct Step {
     /// Whether the parent makes it, for a child that is there already and waits meanwhile.
     pub by_parent: bool,
 }
+// ANCHOR_END: step
 
 /// What can be undone, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +117,7 @@ pub struct About {
     pub see: &'static [&'static str],
 }
 
+// ANCHOR: spec
 /// What is asked of the stages. Read-only: every decision is made before or while planning.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -137,6 +140,7 @@ pub struct Spec {
     /// Names of calls to leave out.
     pub forget: Vec<String>,
 }
+// ANCHOR_END: spec
 
 /// What the stages can be told, beyond being chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

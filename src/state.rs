@@ -35,6 +35,7 @@ pub struct Label {
     pub cgroups: Vec<PathBuf>,
 }
 
+// ANCHOR: state
 /// The state of one living sandbox.
 pub struct State {
     dir: PathBuf,
@@ -42,6 +43,7 @@ pub struct State {
     undos: Vec<Undo>,
     _lock: Flock<File>,
 }
+// ANCHOR_END: state
 
 impl State {
     /// Makes the directory `dir`, and the one above it, and takes the lock.
@@ -182,6 +184,7 @@ fn is_alive(dir: &Path) -> bool {
     Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err()
 }
 
+// ANCHOR: undo
 fn undo_all(undos: &[Undo]) -> Result<(), Error> {
     for undo in undos.iter().rev() {
         let (path, removed) = match undo {
@@ -199,6 +202,7 @@ fn undo_all(undos: &[Undo]) -> Result<(), Error> {
     }
     Ok(())
 }
+// ANCHOR_END: undo
 
 /// A line that a kill cut short stands for something that was never made.
 fn read_journal(dir: &Path) -> Result<Vec<Undo>, Error> {

@@ -307,12 +307,14 @@ impl Syscall {
             Self::Setns(fd, namespace) => kernel::setns(*fd, *namespace),
             Self::PidfdOpen(pid, fd) => kernel::pidfd_open(*pid, *fd),
             Self::Setrlimit(resource, n) => nix::sys::resource::setrlimit(*resource, *n, *n),
+            // ANCHOR: perform
             Self::Unshare(namespace) => nix::sched::unshare(*namespace),
             Self::Sethostname(name) => nix::unistd::sethostname(name),
             Self::TimeOffset(seconds) => {
                 errno(fs::write("/proc/self/timens_offsets", format!("boottime {seconds} 0")))
             }
             Self::LoopbackUp => crate::netlink::loopback_up(),
+            // ANCHOR_END: perform
             Self::Mount { source, target, fstype, flags, data } => nix::mount::mount(
                 source.as_deref(),
                 target.as_path(),

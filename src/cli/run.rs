@@ -47,6 +47,7 @@ pub(crate) fn named(spec: Spec, name: Option<String>) -> Result<Spec, Error> {
     Ok(spec)
 }
 
+// ANCHOR: perform
 /// Carries out the plan of `spec` on this terminal, or shows it with `--dry-run`.
 pub(crate) fn perform(spec: Spec, step: bool, global: &Global) -> Result<u8, Error> {
     let plan = Plan::new(&spec)?;
@@ -69,6 +70,7 @@ pub(crate) fn perform(spec: Spec, step: bool, global: &Global) -> Result<u8, Err
     }
     Ok(crate::run::run(&plan, options)?.status)
 }
+// ANCHOR_END: perform
 
 fn label(spec: &Spec) -> Label {
     let words = spec.command.iter().flat_map(|command| &command.argv);

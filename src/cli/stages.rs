@@ -86,6 +86,7 @@ impl StageArgs {
 
     /// Everything that a plan is made from. Provides the rootfs when one is needed.
     pub(crate) fn spec(&self, argv: Vec<OsString>) -> Result<Spec, Error> {
+        // ANCHOR: join
         let mut host = Host::gather();
         let mut stages = self.chosen()?;
         let refused = self.without.iter().any(|name| name == "user");
@@ -96,6 +97,7 @@ impl StageArgs {
         } else if refused {
             stages.retain(|stage| *stage != "user");
         }
+        // ANCHOR_END: join
         let settings = self.settings(&host)?;
         if !settings.limits.is_empty() && !stages.contains(&"rlimits") {
             stages = adjust(stages, &["cgroups".to_owned()], &self.without)?;

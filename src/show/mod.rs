@@ -6,6 +6,7 @@
 mod compare;
 mod doctor;
 mod explain;
+mod html;
 mod inspect;
 mod layers;
 mod lesson;
@@ -26,6 +27,7 @@ use crate::plan::Planned;
 pub(crate) use compare::{comparison, matrix, matrix_markdown};
 pub use doctor::doctor;
 pub use explain::{stage, stage_list, stages_json};
+pub use html::{part_html, prediction_html};
 pub use inspect::{inspection, running};
 pub use layers::layers;
 pub use lesson::{

@@ -17,12 +17,19 @@ pub fn part_json(part: &Part, report: &Report) -> Value {
     let probes = probes.map(|(probe, pair)| pair_json(&probe.run, pair)).collect::<Vec<_>>();
     let claims = part.claims.iter().zip(&report.claims);
     let claims = claims.map(|(claim, holds)| json!({ "says": claim.says, "holds": holds }));
+    let predict = part.predict.as_ref().map(|predict| {
+        let options = predict.options.iter().zip(&report.options).map(|(option, right)| {
+            json!({ "says": option.says, "right": right, "because": option.because })
+        });
+        json!({ "ask": predict.ask, "options": options.collect::<Vec<_>>() })
+    });
     json!({
         "id": part.id,
         "title": part.title,
         "adds": adds,
         "stages": { "without": part.without.stages, "with": part.with.stages },
         "skipped": report.skipped.as_ref().map(|s| json!({ "reason": s.reason, "fix": s.fix })),
+        "predict": predict,
         "calls": report.calls.iter().map(step_json).collect::<Vec<_>>(),
         "probes": probes,
         "experiments": experiments_json(part, report),

@@ -75,6 +75,9 @@ pub(crate) fn run(case: Case, jobs: &[Job]) -> Result<Vec<Ran>, Failure> {
     let dir = tempfile::Builder::new().prefix(BOOTED).tempdir_in(cache()).map_err(text)?;
     let root = dir.path().join("root");
     lay_out(&root, parts, jobs).map_err(text)?;
+    if case == Case::V2 {
+        add_libraries(&root)?;
+    }
     let (disk, results) = (dir.path().join("disk"), dir.path().join("results"));
     File::create(&disk).and_then(|file| file.set_len(768 << 20)).map_err(text)?;
     File::create(&results).and_then(|file| file.set_len(64 << 20)).map_err(text)?;
@@ -184,7 +187,7 @@ fn build() -> Result<(PathBuf, PathBuf), String> {
         build.env("CARGO_TARGET_DIR", &target).current_dir(env!("CARGO_MANIFEST_DIR"));
         checked(&mut build)
     };
-    let built = build(&["test", "--no-run", "--test", "cgroups"])?;
+    let built = build(&["test", "--no-default-features", "--no-run", "--test", "cgroups"])?;
     let executables = built.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
@@ -241,6 +244,19 @@ fn lay_out(root: &Path, parts: &Parts, jobs: &[Job]) -> std::io::Result<()> {
         fs::write(dir.join("who"), format!("{:?}", job.who).to_lowercase())?;
         fs::write(dir.join("run"), format!("{}\n", job.run))?;
         fs::write(dir.join("timeout"), job.timeout.to_string())?;
+    }
+    Ok(())
+}
+
+/// A program with its shared libraries, as every distribution has them.
+fn add_libraries(root: &Path) -> Result<(), String> {
+    fs::remove_file(root.join("usr/bin/ls")).map_err(text)?;
+    let listed = checked(Command::new("ldd").arg("/bin/ls"))?;
+    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries.chain(["/usr/bin/ls"]) {
+        let to = root.join(file.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap_or(root)).map_err(text)?;
+        fs::copy(file, to).map_err(text)?;
     }
     Ok(())
 }

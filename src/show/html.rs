@@ -1,0 +1,208 @@
+//! A lesson part that was gone through, as HTML: for the pages of the book.
+
+use serde_json::Value;
+
+use crate::lesson::Part;
+
+/// How many calls with the same reason are shown before the rest is only counted.
+const ALIKE: usize = 3;
+
+/// The most lines of output that a cell shows.
+const LINES: usize = 16;
+
+/// What a part showed and proved: a table with both sides of each command, and the claims. `result`
+/// is the part as in the JSON form of `sandbox lesson --format json`. No line of it is empty, so
+/// that it may stand in Markdown.
+pub fn part_html(part: &Part, result: &Value) -> String {
+    if let Some(reason) = result["skipped"]["reason"].as_str() {
+        let fix = result["skipped"]["fix"].as_str();
+        let fix = fix.map_or(String::new(), |fix| format!(" What would allow it: {}.", text(fix)));
+        return format!("<p class=\"skipped\">skipped: {}.{fix}</p>\n", text(reason));
+    }
+    let names = [part.without.name.as_str(), part.with.name.as_str()];
+    let mut out = calls(&result["calls"]);
+    let probes = list(&result["probes"]);
+    if !probes.is_empty() {
+        let rows = probes.iter().zip(&part.probes);
+        let rows = rows.map(|(pair, probe)| row("$", pair, probe.note.as_deref(), None, names));
+        out.push_str(&table("on the machine itself", names, rows));
+    }
+    for experiment in list(&result["experiments"]) {
+        let title = format!("{}, on a stand-in host", experiment["title"].as_str().unwrap_or(""));
+        let rows = list(&experiment["steps"]).iter().map(|step| {
+            let place = match step["in"].as_str() {
+                Some("host") => "host $",
+                Some("joined") => "joined $",
+                _ => "sandbox $",
+            };
+            row(place, step, None, step["id"].as_str(), names)
+        });
+        out.push_str(&table(&title, names, rows));
+    }
+    let claims = list(&result["claims"]).iter().map(claim);
+    out + &format!("<ul class=\"claims\">\n{}</ul>\n", claims.collect::<String>())
+}
+
+/// The question that a part asks before looking, with the answers behind a fold.
+pub fn prediction_html(result: &Value) -> String {
+    let options = list(&result["predict"]["options"]);
+    if options.is_empty() {
+        return String::new();
+    }
+    let said = |value: &Value| text(value.as_str().unwrap_or_default());
+    let asked = options.iter().map(|option| format!("<li>{}</li>\n", said(&option["says"])));
+    let answered = options.iter().map(|option| {
+        let verdict = if option["right"] == true { "Right." } else { "Not so." };
+        format!("<li><strong>{verdict}</strong> {}</li>\n", said(&option["because"]))
+    });
+    format!(
+        "<div class=\"predict\">\n<p>Before you look: {}</p>\n<ol>\n{}</ol>\n\
+         <details><summary>The answers</summary>\n<ol>\n{}</ol>\n</details>\n</div>\n",
+        said(&result["predict"]["ask"]),
+        asked.collect::<String>(),
+        answered.collect::<String>()
+    )
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn calls(calls: &Value) -> String {
+    let calls = list(calls);
+    if calls.is_empty() {
+        return String::new();
+    }
+    let mut lines = String::new();
+    for group in calls.chunk_by(|a, b| a["why"] == b["why"]) {
+        for call in group.iter().take(ALIKE) {
+            lines.push_str(&format!("{}\n", pre(call["call"].as_str().unwrap_or_default())));
+        }
+        if group.len() > ALIKE {
+            lines.push_str(&format!("… and {} more like these\n", group.len() - ALIKE));
+        }
+        let why = group.first().and_then(|call| call["why"].as_str()).unwrap_or_default();
+        lines.push_str(&format!("<span class=\"why\">    {}</span>\n", text(why)));
+    }
+    let lines = lines.trim_end();
+    format!(
+        "<p class=\"calls-title\">system calls this part adds</p>\n<pre class=\"calls\">{lines}</pre>\n"
+    )
+}
+
+fn table(title: &str, names: [&str; 2], rows: impl Iterator<Item = String>) -> String {
+    format!(
+        "<table class=\"sides\">\n<caption>{}</caption>\n<thead><tr><th scope=\"col\">{}</th>\
+         <th scope=\"col\">{}</th></tr></thead>\n<tbody>\n{}</tbody>\n</table>\n",
+        text(title),
+        text(names[0]),
+        text(names[1]),
+        rows.collect::<String>()
+    )
+}
+
+fn row(
+    prompt: &str,
+    pair: &Value,
+    note: Option<&str>,
+    id: Option<&str>,
+    names: [&str; 2],
+) -> String {
+    let mark = match pair["changed"].as_bool() {
+        Some(true) => "<span class=\"mark changed\">changed</span>",
+        Some(false) => "<span class=\"mark same\">SAME</span>",
+        None => "",
+    };
+    let command = pre(pair["command"].as_str().unwrap_or_default().trim_end());
+    let id = id.map_or(String::new(), |id| format!("<span class=\"id\">{}</span>", text(id)));
+    let attack = pair["attack"].as_str().map_or(String::new(), |attack| {
+        format!("<span class=\"id\">after the attack {}</span>", text(attack))
+    });
+    let note =
+        note.map_or(String::new(), |note| format!("<span class=\"note\">{}</span>", text(note)));
+    let side = |name: &str, outcome: &Value| {
+        if outcome.is_null() {
+            return format!("<td data-side=\"{}\" class=\"none\">not run</td>", text(name));
+        }
+        format!("<td data-side=\"{}\"><pre>{}</pre></td>", text(name), cell(outcome))
+    };
+    format!(
+        "<tr><th colspan=\"2\" scope=\"rowgroup\">{mark}{id}{attack}<code>{prompt} {command}</code>\
+         {note}</th></tr>\n<tr>{}{}</tr>\n",
+        side(names[0], &pair["without"]),
+        side(names[1], &pair["with"])
+    )
+}
+
+/// What came out.
+fn cell(outcome: &Value) -> String {
+    let said = |stream: &str| outcome[stream].as_str().unwrap_or_default();
+    let all = format!("{}{}", said("stdout"), said("stderr"));
+    let mut lines: Vec<String> = all.lines().map(|line| line.trim_end().to_owned()).collect();
+    if lines.len() > LINES {
+        let more = lines.len() - (LINES - 1);
+        lines.truncate(LINES - 1);
+        lines.push(format!("… {more} more lines"));
+    }
+    if lines.is_empty() {
+        lines.push("(prints nothing)".to_owned());
+    }
+    if outcome["status"] != 0 {
+        lines.push(format!("[exit status {}]", outcome["status"]));
+    }
+    pre(&lines.join("\n"))
+}
+
+fn claim(claim: &Value) -> String {
+    let says = text(claim["says"].as_str().unwrap_or_default());
+    if claim["holds"] == true {
+        format!("<li class=\"holds\">{says}</li>\n")
+    } else {
+        format!("<li class=\"fails\">{says}: <strong>this does not hold here</strong></li>\n")
+    }
+}
+
+/// Text as HTML, in one line; what stands between backticks is code.
+fn text(text: &str) -> String {
+    let pieces = pre(text).replace('\n', " ");
+    let mut out = String::new();
+    for (i, piece) in pieces.split('`').enumerate() {
+        let tags = if i % 2 == 1 { ("<code>", "</code>") } else { ("", "") };
+        out.push_str(&format!("{}{piece}{}", tags.0, tags.1));
+    }
+    out
+}
+
+/// Text as HTML; no control character, and no empty line.
+fn pre(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' if out.ends_with('\n') || out.is_empty() => out.push_str("&#10;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pre;
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        assert_eq!(super::text("run `a<b` now"), "run <code>a&lt;b</code> now");
+    }
+
+    #[test]
+    fn no_output_becomes_markup_or_ends_the_html() {
+        assert_eq!(pre("<b>&\"\x1b[1m"), "&lt;b&gt;&amp;&quot;\u{fffd}[1m");
+        assert_eq!(pre("a\n\n\nb"), "a\n&#10;\nb");
+    }
+}

@@ -1,0 +1,75 @@
+//! What the pages of the book show of each part: printed in a virtual machine, kept in
+//! book/recorded, and compared at each run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex_lite::Regex;
+use sandbox::cgroups::Version;
+use sandbox::lesson::{self, Lesson};
+use sandbox::show::{part_html, prediction_html};
+use serde_json::Value;
+
+/// Set to keep what was printed, instead of comparing it with what is kept.
+const KEEP: &str = "SANDBOX_RECORD";
+
+/// Compares what a machine with version 2 printed for a lesson with what the book shows.
+#[track_caller]
+pub(crate) fn compare(result: &Value) {
+    let lessons = lesson::of_version(Version::V2).unwrap();
+    let lesson = lessons.iter().find(|lesson| lesson.slug == result["slug"]).unwrap();
+    let dir = Path::new("book/recorded").join(&lesson.slug);
+    let keep = std::env::var_os(KEEP).is_some();
+    if keep {
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+    }
+    let mut different = Vec::new();
+    for (file, now) in pages(&dir, lesson, result) {
+        if keep {
+            fs::write(&file, &now).unwrap();
+        }
+        let kept = fs::read_to_string(&file).unwrap_or_default();
+        if essence(&kept) != essence(&now) {
+            different.push(format!("{}:\n{}", file.display(), first_difference(&kept, &now)));
+        }
+    }
+    assert!(
+        different.is_empty(),
+        "the book shows what is no longer printed (keep it with {KEEP}=1 cargo test --test vm \
+         version_2):\n{}",
+        different.join("\n")
+    );
+}
+
+/// For each part, the file and what belongs into it.
+fn pages(dir: &Path, lesson: &Lesson, result: &Value) -> Vec<(PathBuf, String)> {
+    let results = result["parts"].as_array().unwrap().iter();
+    let page = |result: &Value| {
+        let id = result["id"].as_str().unwrap();
+        let part = lesson.parts.iter().find(|part| part.id == id).unwrap();
+        let name = format!("{}.{id}", lesson.slug);
+        let page = format!(
+            "{}\n```console,ignore,part={name}\n$ sandbox lesson {name}\n```\n\n\
+             <div class=\"sandbox-result\" data-part=\"{name}\">\n{}</div>\n",
+            prediction_html(result),
+            part_html(part, result)
+        );
+        (dir.join(format!("{id}.md")), page)
+    };
+    results.map(page).collect()
+}
+
+/// What is the same at each run: numbers are not, and neither is how many columns they fill.
+fn essence(page: &str) -> String {
+    let number = Regex::new("(0x)?[0-9]+(\\.[0-9]+)?[kKMG]?").unwrap();
+    let space = Regex::new("  +").unwrap();
+    space.replace_all(&number.replace_all(page, "N"), " ").into_owned()
+}
+
+fn first_difference(kept: &str, now: &str) -> String {
+    let mut lines = kept.lines().chain([""]).zip(now.lines().chain([""]));
+    let different = lines.find(|(kept, now)| essence(kept) != essence(now));
+    let (kept, now) = different.unwrap_or(("(shorter)", "(or longer)"));
+    format!("  kept: {kept}\n  now:  {now}")
+}
