@@ -5,6 +5,8 @@
 //! ([`run`]). Lessons compare two plans.
 
 pub mod attacks;
+#[cfg(feature = "book")]
+pub mod book;
 pub mod cgroups;
 pub mod cost;
 pub mod error;

@@ -1,5 +1,7 @@
 //! The command line: one short file for each subcommand.
 
+#[cfg(feature = "book")]
+mod book;
 mod clean;
 mod compare;
 mod completions;
@@ -57,6 +59,9 @@ pub(crate) struct Global {
     /// Print what would be done, and do nothing
     #[arg(long, global = true)]
     dry_run: bool,
+    /// End when the process that started this one ends
+    #[arg(long, global = true, hide = true)]
+    die_with_parent: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -81,6 +86,9 @@ enum Command {
     Run(run::RunArgs),
     /// Open a shell under the chosen stages
     Shell(shell::ShellArgs),
+    /// Read the book of the lessons, with commands that run, in a browser
+    #[cfg(feature = "book")]
+    Book(book::BookArgs),
     /// Put two isolation levels side by side
     Compare(compare::CompareArgs),
     /// Measure what each stage hides on this machine
@@ -137,6 +145,9 @@ pub fn main() -> ExitCode {
         When::Always => Some(true),
         When::Never => Some(false),
     });
+    if cli.global.die_with_parent {
+        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
+    }
     ExitCode::from(dispatch(cli).unwrap_or_else(|error| {
         show::error(&error);
         error.exit_code()
@@ -147,6 +158,8 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
     let global = &cli.global;
     match cli.command {
         Command::Lesson(args) => lesson::lesson(args, global),
+        #[cfg(feature = "book")]
+        Command::Book(args) => book::book(&args, global),
         Command::Run(args) => run::run(args, global),
         Command::Shell(args) => shell::shell(args, global),
         Command::Plan(args) => plan::plan(args, global),

@@ -1,0 +1,267 @@
+//! Who may read, and run: whoever has the key, through a page of this very server.
+//!
+//! A page of another site that the reader's browser shows can send requests here too. It is told
+//! apart by the headers that a browser sets and no page can change: `Host` says by which name the
+//! server was reached, `Origin` whose page is asking.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Form;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::{Server, pages};
+
+/// The most readers that are remembered; the oldest is forgotten first.
+const READERS: usize = 1024;
+
+/// The largest body of a request, in bytes.
+const BODY: usize = 4096;
+
+/// A reader: one browser.
+#[derive(Clone)]
+pub(super) struct Reader {
+    id: String,
+    /// Held while a part of theirs waits or runs: a reader stands in the line once.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    /// How many terminals they have open.
+    pub(super) terminals: Arc<tokio::sync::Semaphore>,
+}
+
+pub(super) struct Access {
+    address: SocketAddr,
+    /// What lets a reader in: in the address that is printed, or typed in as a password.
+    key: String,
+    /// Whether others than this machine are served.
+    open: bool,
+    readers: Mutex<VecDeque<Reader>>,
+    /// One guess at a time.
+    guess: tokio::sync::Mutex<()>,
+}
+
+/// The key, as the address or the form has it.
+#[derive(Deserialize)]
+struct Key {
+    key: String,
+}
+
+impl Access {
+    pub(super) fn new(address: SocketAddr, open: bool) -> Access {
+        let key = if open { password() } else { random(32) };
+        Access {
+            address,
+            key,
+            open,
+            readers: Mutex::default(),
+            guess: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Where the book is.
+    pub(super) fn url(&self) -> String {
+        if self.open {
+            format!("http://{}/", self.address)
+        } else {
+            format!("http://{}/?key={}", self.address, self.key)
+        }
+    }
+
+    /// What readers must type, if others are served.
+    pub(super) fn password(&self) -> Option<&str> {
+        self.open.then_some(&self.key)
+    }
+
+    /// Whether the server was reached by a name of its own. A name of somebody else's that leads
+    /// here is how a page of theirs would get in (DNS rebinding); with a bare address that cannot
+    /// be.
+    fn is_host(&self, host: &str) -> bool {
+        let Some((name, port)) = host.rsplit_once(':') else { return false };
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let own = match name.parse::<IpAddr>() {
+            Ok(ip) => self.open || ip == self.address.ip(),
+            Err(_) => !self.open && name == "localhost",
+        };
+        own && port.parse() == Ok(self.address.port())
+    }
+
+    /// Whether this is the key. How long it takes says nothing about it.
+    fn is_key(&self, given: &str) -> bool {
+        let (given, key) = (given.as_bytes(), self.key.as_bytes());
+        let differ = given.iter().zip(key).fold(0, |differ, (a, b)| differ | (a ^ b));
+        given.len() == key.len() && differ == 0
+    }
+
+    fn cookie(&self) -> String {
+        format!("sandbox-book-{}", self.address.port())
+    }
+
+    fn reader(&self, headers: &HeaderMap) -> Option<Reader> {
+        let cookies =
+            headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|cookies| cookies.split(';'));
+        let name = self.cookie();
+        let id = pairs.find_map(|pair| pair.trim().strip_prefix(&name)?.strip_prefix('='))?;
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.iter().find(|reader| reader.id == id).cloned()
+    }
+
+    /// Lets a new reader in: on to the book, without the key in the address.
+    fn welcome(&self) -> Response {
+        let reader = Reader {
+            id: random(32),
+            turn: Arc::default(),
+            terminals: Arc::new(tokio::sync::Semaphore::new(super::terminal::MOST_OF_ONE)),
+        };
+        let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie(), reader.id);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() >= READERS {
+            readers.pop_front();
+        }
+        readers.push_back(reader);
+        ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+    }
+}
+
+/// Lets in who may come in.
+pub(super) async fn check(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let access = &server.access;
+    let headers = request.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(host) = text(header::HOST).filter(|host| access.is_host(host)).map(str::to_owned)
+    else {
+        return refuse(StatusCode::MISDIRECTED_REQUEST, "this server does not go by that name");
+    };
+    let origin = text(header::ORIGIN).map(str::to_owned);
+    let own = format!("http://{host}");
+    let foreign = origin.as_ref().is_some_and(|origin| *origin != own);
+    let acts = request.method() == Method::POST || request.uri().path() == "/terminal";
+    if foreign || (acts && origin.is_none()) {
+        return refuse(StatusCode::FORBIDDEN, "only the pages of this book may ask for that");
+    }
+    let reader = access.reader(headers);
+    let mut request = match whole(request).await {
+        Ok(request) => request,
+        Err(refusal) => return refusal,
+    };
+    if let Some(reader) = reader {
+        request.extensions_mut().insert(reader);
+        return next.run(request).await;
+    }
+    match (request.uri().path(), access.open) {
+        ("/", false) => match key_in(request.uri()) {
+            Some(key) => tried(access, &key).await,
+            None => closed(access),
+        },
+        ("/", true) if request.method() == Method::POST => {
+            match axum::RequestExt::extract::<Form<Key>, _>(request).await {
+                Ok(Form(Key { key })) => tried(access, &key).await,
+                Err(_) => closed(access),
+            }
+        }
+        _ => closed(access),
+    }
+}
+
+/// The request with all of its body: it must be small, and come soon.
+async fn whole(request: Request) -> Result<Request, Response> {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(super::HEAD, axum::body::to_bytes(body, BODY)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
+        Ok(Err(_)) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "that is too much")),
+        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "that took too long")),
+    }
+}
+
+fn key_in(uri: &Uri) -> Option<String> {
+    axum::extract::Query::<Key>::try_from_uri(uri).ok().map(|key| key.0.key)
+}
+
+async fn tried(access: &Access, key: &str) -> Response {
+    let _one_at_a_time = access.guess.lock().await;
+    if access.is_key(key.trim()) {
+        return access.welcome();
+    }
+    // A second for each guess, and no two at once.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    closed(access)
+}
+
+/// What those see who have no key.
+fn closed(access: &Access) -> Response {
+    let body = if access.open { pages::PASSWORD } else { pages::NO_KEY };
+    (StatusCode::FORBIDDEN, pages::head("text/html; charset=utf-8", None), body).into_response()
+}
+
+fn refuse(status: StatusCode, why: &'static str) -> Response {
+    (status, pages::head("text/plain; charset=utf-8", None), format!("{why}\n")).into_response()
+}
+
+/// So many random bytes, as hexadecimal digits.
+pub(super) fn random(digits: usize) -> String {
+    let mut bytes = vec![0; digits / 2];
+    fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Something to write on a blackboard: 60 random bits, without letters that look alike.
+fn password() -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; 12];
+    fill(&mut bytes);
+    let letters: Vec<char> =
+        bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+    letters.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join("-")
+}
+
+fn fill(bytes: &mut [u8]) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let more =
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty());
+        filled += more.unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(open: bool) -> Access {
+        Access::new("127.0.0.1:7171".parse().unwrap_or_else(|_| unreachable!()), open)
+    }
+
+    #[test]
+    fn only_names_of_its_own_reach_the_server() {
+        let local = access(false);
+        assert!(local.is_host("127.0.0.1:7171") && local.is_host("localhost:7171"));
+        for host in ["evil.example:7171", "127.0.0.1:80", "127.0.0.1", "10.0.0.1:7171", "", ":7171"]
+        {
+            assert!(!local.is_host(host), "{host}");
+        }
+        let open = access(true);
+        assert!(open.is_host("10.0.0.1:7171") && open.is_host("[::1]:7171"));
+        assert!(!open.is_host("evil.example:7171") && !open.is_host("localhost:7171"));
+    }
+
+    #[test]
+    fn a_key_is_right_or_wrong_as_a_whole() {
+        let access = access(true);
+        let key = access.key.clone();
+        assert_eq!(key.len(), 14);
+        assert!(access.is_key(&key));
+        assert!(
+            !access.is_key(&key[..13]) && !access.is_key("") && !access.is_key(&format!("{key}a"))
+        );
+    }
+}

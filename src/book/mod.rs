@@ -1,0 +1,202 @@
+//! `sandbox book`: the book, with commands that run.
+//!
+//! A server for readers on this machine. It never isolates itself: for each part that a reader runs,
+//! and for each terminal, it starts `sandbox` anew, as a program of its own.
+
+mod access;
+mod line;
+mod pages;
+mod part;
+mod terminal;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::process::Child;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+
+use crate::error::Error;
+use crate::{lesson, show};
+use access::Access;
+use line::Line;
+
+/// The most connections at once.
+const CONNECTIONS: usize = 1024;
+
+/// How long a client may take to send the head of a request, and a connection may do nothing.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long a program may take to clean up after itself before it is killed.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What `sandbox book` was asked for.
+pub struct Options {
+    /// The port; 0 for any that is free.
+    pub port: u16,
+    /// The address of this machine on which others are served too, with a password.
+    pub listen: Option<IpAddr>,
+    /// Whether readers may open terminals.
+    pub terminal: bool,
+    /// Whether to open the book in the browser.
+    pub open: bool,
+}
+
+/// What all requests share.
+struct Server {
+    access: Access,
+    line: Line,
+    terminals: Arc<Semaphore>,
+    has_terminal: bool,
+    /// The parts that exist, as in `namespaces.uts`, and the part.
+    parts: HashMap<String, lesson::Part>,
+    /// This program.
+    program: PathBuf,
+}
+
+/// Serves the book until this process is asked to end.
+///
+/// # Errors
+/// When others are to be served by root, or the port cannot be had.
+pub fn serve(options: &Options) -> Result<u8, Error> {
+    if options.listen.is_some() && nix::unistd::geteuid().is_root() {
+        return Err(Error::Usage {
+            problem: "others are not served by root: what they run would be root's".to_owned(),
+            hint: "start `sandbox book --listen` as an ordinary user".to_owned(),
+        });
+    }
+    let doing = "start the server";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Error::io(doing))?.block_on(listen(options))
+}
+
+async fn listen(options: &Options) -> Result<u8, Error> {
+    let address = options.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = SocketAddr::new(address, options.port);
+    let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Error::Usage {
+            problem: format!("{address} is in use"),
+            hint: "choose another port: `--port 0` takes any that is free".to_owned(),
+        },
+        _ => Error::io(format!("listen on {address}"))(error),
+    })?;
+    let address = listener.local_addr().map_err(Error::io("ask for the port"))?;
+    let mut parts = HashMap::new();
+    for lesson in lesson::all(None)? {
+        for part in lesson.parts {
+            parts.insert(format!("{}.{}", lesson.slug, part.id), part);
+        }
+    }
+    let server = Arc::new(Server {
+        access: Access::new(address, options.listen.is_some()),
+        line: Line::new(std::thread::available_parallelism().map_or(1, usize::from)),
+        terminals: Arc::new(Semaphore::new(terminal::MOST)),
+        has_terminal: options.terminal,
+        parts,
+        program: std::env::current_exe().map_err(Error::io("find this program"))?,
+    });
+    greet(&server, options);
+    let stop = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+        .map(|kind| signal(kind).map_err(Error::io("wait for signals")));
+    let [interrupt, terminate, hangup] = stop;
+    let (mut interrupt, mut terminate, mut hangup) = (interrupt?, terminate?, hangup?);
+    // What still runs ends with this process: see `child`.
+    tokio::select! {
+        error = accept(&listener, &server) => Err(error),
+        _ = interrupt.recv() => Ok(0),
+        _ = terminate.recv() => Ok(0),
+        _ = hangup.recv() => Ok(0),
+    }
+}
+
+/// Takes connections for as long as that works.
+async fn accept(listener: &TcpListener, server: &Arc<Server>) -> Error {
+    let router = router(server);
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = connections.clone().acquire_owned().await else { continue };
+        let (stream, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Too many open files: those that end make room.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EMFILE) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+            Err(error) => return Error::io("accept a connection")(error),
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let _ = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+                .await;
+            drop(permit);
+        });
+    }
+}
+
+fn router(server: &Arc<Server>) -> Router {
+    Router::new()
+        .route("/run", post(part::run))
+        .route("/terminal", get(terminal::open))
+        .fallback(get(pages::page))
+        .layer(axum::middleware::from_fn_with_state(server.clone(), access::check))
+        .with_state(server.clone())
+}
+
+/// Tells where the book is.
+fn greet(server: &Server, options: &Options) {
+    let url = server.access.url();
+    anstream::println!("{url}");
+    match server.access.password() {
+        None => show::note(
+            "the book, for this machine only; the address has a key in it, new at each start. \
+             Ctrl-C ends it",
+        ),
+        Some(password) => show::note(&format!(
+            "the book, for everybody who can reach this address and knows the password: \
+             {password}\nnote: what readers run, runs here, as you, in sandboxes; the password and \
+             what they type travel unencrypted. Ctrl-C ends it"
+        )),
+    }
+    if options.open {
+        let opened = std::process::Command::new("xdg-open")
+            .arg(&url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        if opened.is_err() {
+            show::note("`xdg-open` is not installed: open the address yourself");
+        }
+    }
+}
+
+/// The arguments with which a part of a lesson runs as a child of the server: it ends, and cleans up
+/// after itself, when the server does, however that ends.
+fn arguments(name: &str, how: &[&'static str]) -> Vec<String> {
+    let first = ["--die-with-parent", "lesson", name];
+    first.into_iter().chain(how.iter().copied()).map(str::to_owned).collect()
+}
+
+/// Asks a child to end, and waits until it has cleaned up after itself.
+async fn end(mut child: Child) {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(nix::unistd::Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+    }
+    if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}

@@ -1,0 +1,132 @@
+//! Running a part of a lesson for a reader.
+
+use std::convert::Infallible;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use super::access::Reader;
+use super::{Server, arguments, end, pages};
+use crate::show;
+
+/// How long a part may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Which part: its id, as in `namespaces.uts`, and never a command.
+#[derive(Deserialize)]
+pub(super) struct Which {
+    pub(super) part: String,
+}
+
+/// What a reader is told, a line of JSON each.
+type Lines = mpsc::Sender<Result<Bytes, Infallible>>;
+
+/// `POST /run`: waits for a turn, runs the part and tells of both as they happen.
+/// `{"waiting":N}` with N before this one, `{"running":true}`, then `{"html":"…"}` or
+/// `{"error":"…"}`.
+pub(super) async fn run(
+    State(server): State<Arc<Server>>,
+    Extension(reader): Extension<Reader>,
+    Form(which): Form<Which>,
+) -> Response {
+    if !server.parts.contains_key(&which.part) {
+        return (StatusCode::NOT_FOUND, "there is no such part\n").into_response();
+    }
+    let (lines, mut told) = mpsc::channel(4);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = lines.closed() => {}
+            () = wait_and_run(&server, &reader, &which.part, &lines) => {}
+        }
+    });
+    let body = Body::from_stream(futures_util::stream::poll_fn(move |cx| told.poll_recv(cx)));
+    (pages::head("application/x-ndjson", None), body).into_response()
+}
+
+async fn wait_and_run(server: &Server, reader: &Reader, name: &str, lines: &Lines) {
+    let _turn = reader.turn.lock().await;
+    let Some(mut place) = server.line.join() else {
+        return tell(lines, &json!({ "error": "too many readers wait already: try again later" }))
+            .await;
+    };
+    loop {
+        match place.ahead() {
+            0 => break,
+            ahead => tell(lines, &json!({ "waiting": ahead })).await,
+        }
+        place.moved().await;
+    }
+    tell(lines, &json!({ "running": true })).await;
+    let result = match start(server, name) {
+        Ok(child) => Running(Some(child)).finish().await,
+        Err(error) => Err(error.to_string()),
+    };
+    let line = match result.and_then(|output| read(server, name, &output)) {
+        Ok(html) => json!({ "html": html }),
+        Err(error) => json!({ "error": error }),
+    };
+    tell(lines, &line).await;
+}
+
+async fn tell(lines: &Lines, value: &Value) {
+    let _ = lines.send(Ok(Bytes::from(format!("{value}\n")))).await;
+}
+
+fn start(server: &Server, name: &str) -> std::io::Result<Child> {
+    Command::new(&server.program)
+        .args(arguments(name, &["--no-pause", "--format", "json"]))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// A child that runs. When the reader goes away, it is asked to end.
+struct Running(Option<Child>);
+
+impl Running {
+    async fn finish(mut self) -> Result<Output, String> {
+        let Some(child) = &mut self.0 else { return Err(String::new()) };
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let read = async {
+            if let (Some(mut out), Some(mut err)) = (out, err) {
+                let _ = tokio::join!(out.read_to_end(&mut stdout), err.read_to_end(&mut stderr));
+            }
+            child.wait().await
+        };
+        let status = tokio::time::timeout(PATIENCE, read).await;
+        let status = status.map_err(|_| format!("it took more than {} s", PATIENCE.as_secs()))?;
+        let status = status.map_err(|error| error.to_string())?;
+        self.0 = None;
+        Ok(Output { status, stdout, stderr })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = self.0.take() {
+            tokio::spawn(end(child));
+        }
+    }
+}
+
+/// The result as HTML; or what went wrong.
+fn read(server: &Server, name: &str, output: &Output) -> Result<String, String> {
+    let lesson: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+    let result = lesson.as_ref().and_then(|lesson| lesson["parts"].get(0));
+    match (server.parts.get(name), result) {
+        (Some(part), Some(result)) => Ok(show::part_html(part, result)),
+        _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
+}

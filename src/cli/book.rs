@@ -1,0 +1,31 @@
+//! `sandbox book`: the book of the lessons, with commands that run.
+
+use std::net::IpAddr;
+
+use clap::Args;
+
+use super::Global;
+use crate::book::{Options, serve};
+use crate::error::Error;
+
+#[derive(Args)]
+pub(crate) struct BookArgs {
+    /// The port; 0 for any that is free
+    #[arg(long, value_name = "PORT", default_value = "7171")]
+    port: u16,
+    /// Open the book in the browser
+    #[arg(long)]
+    open: bool,
+    /// Let readers run the parts of lessons, but open no terminals
+    #[arg(long)]
+    no_terminal: bool,
+    /// Serve others too, on this address of the machine: with a password, and never as root
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<IpAddr>,
+}
+
+pub(crate) fn book(args: &BookArgs, global: &Global) -> Result<u8, Error> {
+    global.json()?;
+    let (port, listen, open) = (args.port, args.listen, args.open);
+    serve(&Options { port, listen, terminal: !args.no_terminal, open })
+}
