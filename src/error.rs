@@ -22,6 +22,9 @@ pub enum Error {
     #[error("the stages `{stage}` and `{other}` do the same in two ways")]
     Conflict { stage: &'static str, other: &'static str },
 
+    #[error("root that becomes nobody cannot write over files that belong to root")]
+    OverlayOfNobody,
+
     #[error("there is no stage `{name}`")]
     UnknownStage { name: String, nearest: Option<&'static str> },
 
@@ -78,6 +81,11 @@ impl Error {
             Error::Conflict { stage, other } => {
                 Some(format!("choose one: `--without {stage}` or `--without {other}`"))
             }
+            Error::OverlayOfNobody => Some(
+                "leave out one of the stages `user` and `overlay`; the level `union` has no `user`. \
+                 Root without CAP_SYS_ADMIN, as in most containers, always needs `user`"
+                    .to_owned(),
+            ),
             Error::UnknownStage { nearest, .. } => {
                 let names: Vec<_> =
                     crate::stages::STAGES.iter().map(|stage| stage.name()).collect();
@@ -112,7 +120,7 @@ impl Error {
                     _ => 125,
                 }
             }
-            Error::UnknownStage { .. } | Error::Usage { .. } => 2,
+            Error::UnknownStage { .. } | Error::Usage { .. } | Error::OverlayOfNobody => 2,
             Error::Stopped(signal) => 128 + *signal as u8,
             _ => 125,
         }

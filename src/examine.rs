@@ -99,7 +99,8 @@ pub fn skip(tried: Result<(), Error>) -> Result<Option<Skip>, Error> {
             error @ (Error::Step { .. }
             | Error::NoCgroup { .. }
             | Error::NeedsStages { .. }
-            | Error::Conflict { .. }),
+            | Error::Conflict { .. }
+            | Error::OverlayOfNobody),
         ) => {
             let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
             Ok(Some(Skip { reason, fix: error.hint() }))

@@ -119,12 +119,7 @@ fn check(stages: &[&dyn Stage], spec: &Spec) -> Result<(), Error> {
     }
     check_limits(spec)?;
     if spec.has("overlay") && spec.has("user") && spec.host.machine_root {
-        return Err(Error::Usage {
-            problem: "root that becomes nobody cannot write over files that belong to root".into(),
-            hint:
-                "leave out one of the stages `user` and `overlay`; the level `union` has no `user`"
-                    .into(),
-        });
+        return Err(Error::OverlayOfNobody);
     }
     for stage in stages {
         if let Some(other) = stage.conflicts().iter().find(|name| spec.has(name)) {

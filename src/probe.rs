@@ -9,13 +9,16 @@ use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::attacks::Attack;
+use crate::cgroups;
 use crate::error::{Error, errno_words};
 use crate::host::Host;
 use crate::join;
 use crate::layers::Layers;
 use crate::lesson::{Condition, Expect, Side};
+use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::run::{Event, Finished, Options, Running, run, start};
+use crate::scope;
 use crate::stage::{Command, Spec, StageName};
 
 /// A probe that is always there, for `compare` and `matrix`.
@@ -138,12 +141,18 @@ impl Lab {
         Lab { host: Host::gather(), rootfs, id: crate::state::new_id(), trace }
     }
 
-    /// Makes ready for `overlay`, when that is among these stages: a directory for layers, and by
-    /// mounting one it finds out whether they have to be in memory.
+    /// Makes ready for what these stages need of the machine. For `cgroups` one that may be divided,
+    /// if it can be borrowed: then this command starts again in there. For `overlay` a directory for
+    /// layers, and by mounting one it finds out whether they have to be in memory.
     ///
     /// # Errors
-    /// What is not the disk's fault.
+    /// What is not the machine's fault.
     pub fn make_ready(mut self, stages: &[StageName]) -> Result<Lab, Error> {
+        let cgroups = &self.host.cgroups;
+        let lacks = cgroups::choose(&self.host, &Limits::default(), &self.id).is_err();
+        if stages.contains(&"cgroups") && lacks && cgroups.user_manager {
+            scope::start_again().map_or(Ok(()), Err)?;
+        }
         if !stages.contains(&"overlay") {
             return Ok(self);
         }
@@ -154,7 +163,7 @@ impl Lab {
         match Task::on(&side, &self, None).run() {
             Err(Error::Step { by: "overlay", .. }) => self.host.layers_in_memory = true,
             // What else the machine refuses is told where it is wanted.
-            Ok(_) | Err(Error::Step { .. }) => {}
+            Ok(_) | Err(Error::Step { .. } | Error::OverlayOfNobody) => {}
             Err(error) => return Err(error),
         }
         Ok(self)

@@ -16,20 +16,20 @@ const SETTINGS: &[Setting] = &[
     Setting {
         file: "/proc/sys/user/max_user_namespaces",
         forbids: |value| value == "0",
-        fix: "this machine allows no user namespaces: run with sudo, or let an administrator run \
+        fix: "this machine allows no user namespaces: let an administrator run \
               `sysctl user.max_user_namespaces=15000`",
     },
     Setting {
         file: "/proc/sys/kernel/unprivileged_userns_clone",
         forbids: |value| value == "0",
-        fix: "this machine keeps user namespaces to root: run with sudo, or let an administrator \
-              run `sysctl kernel.unprivileged_userns_clone=1`",
+        fix: "this machine keeps user namespaces to root: let an administrator run \
+              `sysctl kernel.unprivileged_userns_clone=1`",
     },
     Setting {
         file: "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         forbids: |value| value == "1",
-        fix: "AppArmor lets only listed programs use user namespaces (Ubuntu from 23.10 on): run \
-              with sudo, or let an administrator run \
+        fix: "AppArmor lets only listed programs use user namespaces (Ubuntu from 23.10 on): let an \
+              administrator list this one, as the book's chapter on setting up shows, or run \
               `sysctl kernel.apparmor_restrict_unprivileged_userns=0`",
     },
 ];
@@ -45,10 +45,12 @@ pub fn for_user_namespaces() -> String {
     if is_in_container() {
         return "the container that this runs in forbids user namespaces: run outside of it, or \
                 start it with `--privileged`, or with `--security-opt seccomp=unconfined \
-                --security-opt apparmor=unconfined`"
+                --security-opt apparmor=unconfined --security-opt systempaths=unconfined`"
             .to_owned();
     }
-    "this machine does not let ordinary users make user namespaces: run with sudo".to_owned()
+    "this machine does not let ordinary users make user namespaces, and none of \
+     the known settings says so: ask an administrator. With sudo, what needs no stand-in host works"
+        .to_owned()
 }
 
 /// Whether a container runtime has left its mark.

@@ -87,7 +87,7 @@ fn in_hierarchy(host: &Host, at: &Hierarchy, asked: &[&str], id: &str) -> Option
         Version::V2 => at.places.iter().find(asked_here)?,
     };
     // Only the machine's root may write a list of devices, and only version 1 has one as a file.
-    let lists_devices = host.machine_root && at.version == Version::V1;
+    let lists_devices = host.machine_root && host.privileged && at.version == Version::V1;
     let wanted = |name: &&String| {
         let usual = USUAL.contains(&name.as_str()) || (lists_devices && *name == "devices");
         (usual || asked.contains(&name.as_str())) && !others(name)

@@ -14,14 +14,13 @@ use crate::error::Error;
 use crate::examine::{Report, examine, possible};
 use crate::host::Host;
 use crate::lesson::{self, Lesson, Part};
-use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::probe::{Lab, Task};
 use crate::progress::Progress;
 use crate::run::Options;
 use crate::show::Tally;
 use crate::stage::{Command, Spec};
-use crate::{cgroups, scope, show, stand_in, state};
+use crate::{show, stand_in, state};
 use list::list;
 pub(super) use list::{summary, trial};
 
@@ -121,19 +120,12 @@ fn one(
     Ok(u8::from(session.tally.failed > 0))
 }
 
-/// A lab for these lessons: with a cgroup that may be divided, if one can be borrowed, and a place
-/// for layers.
+/// A lab for these lessons.
 fn lab(lessons: &[&Lesson], args: &LessonArgs, global: &Global) -> Result<Lab, Error> {
     let parts = lessons.iter().flat_map(|lesson| &lesson.parts);
     let sides = parts.flat_map(|part| [&part.without, &part.with]);
     let used: Vec<_> = sides.flat_map(|side| side.stages.iter().copied()).collect();
-    let lab = Lab::new(rootfs(args.rootfs.as_ref())?, global.trace);
-    let cgroups = &lab.host.cgroups;
-    let lacks = cgroups::choose(&lab.host, &Limits::default(), &lab.id).is_err();
-    if used.contains(&"cgroups") && lacks && cgroups.user_manager {
-        scope::start_again().map_or(Ok(()), Err)?;
-    }
-    lab.make_ready(&used)
+    Lab::new(rootfs(args.rootfs.as_ref())?, global.trace).make_ready(&used)
 }
 
 /// The lesson of this name, and the numbers of the parts that are meant, from 1.
@@ -301,8 +293,13 @@ impl Session<'_> {
 
     /// A shell under the stages of a part, on this machine.
     fn shell(&self, part: &Part) -> Result<(), Error> {
-        show::note("a shell in the sandbox of this part; `exit` ends it");
         let spec = Task::on(&part.with, &self.lab, None).spec();
+        let powers = if spec.host.machine_root && !spec.has("user") {
+            ", in which you are this machine's root: nothing but these stages holds you"
+        } else {
+            ""
+        };
+        show::note(&format!("a shell in the sandbox of this part{powers}; `exit` ends it"));
         let command = Command { argv: shell_of(&spec.stages), ..Command::default() };
         let spec = Spec { command: Some(command), ..spec };
         crate::run::run(&Plan::new(&spec)?, Options::through(None))?;

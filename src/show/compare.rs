@@ -51,7 +51,7 @@ pub(crate) fn matrix(rows: &[matrix::Row]) -> String {
             }
         }
     }
-    out.push_str("\nyes  isolated by this stage, together with what it needs\n·    shared\n\n");
+    out.push_str("\nyes  isolated by this stage; what it needs is on both sides\n·    shared\n\n");
     out.push_str("Measured just now, each probe with the stage and without it:\n\n");
     for probe in BUILT_IN {
         let lines = fold(probe.command, width().saturating_sub(12).max(20));
