@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Ran, Who, as_root, as_user, everybody};
+use common::{Ran, Who, as_root, as_user, elsewhere, everybody, skip};
 use sandbox::cgroups::{Cgroups, Version};
 use serde_json::Value;
 
@@ -237,7 +237,7 @@ fn directory(name: &str, controller: &str) -> PathBuf {
 fn a_cgroup_with_others_in_it_is_emptied_and_removed() {
     as_root("busy cgroup", |who| {
         if !who.may_make_cgroups() {
-            return;
+            return skip("busy cgroup, as root", "root may make no cgroups here");
         }
         let running = start(who, "crowded", &[], "exec sleep 100");
         let below = directory("crowded", "pids").join("below/deeper");
@@ -254,7 +254,7 @@ fn a_cgroup_with_others_in_it_is_emptied_and_removed() {
 fn a_process_that_moved_itself_elsewhere_keeps_nothing_from_being_removed() {
     as_root("moved away", |who| {
         if !who.may_make_cgroups() {
-            return;
+            return skip("moved away, as root", "root may make no cgroups here");
         }
         let top = "for top in $(grep -E ' - cgroup2? ' /proc/self/mountinfo | cut -d ' ' -f 5); do \
                    echo 0 > $top/cgroup.procs; done 2> /dev/null; cat /proc/self/cgroup";
@@ -269,7 +269,7 @@ fn a_process_that_moved_itself_elsewhere_keeps_nothing_from_being_removed() {
 fn a_missing_controller_a_read_only_hierarchy_and_none_at_all_are_explained() {
     as_root("hierarchies", |who| {
         if !who.may_make_cgroups() {
-            return;
+            return skip("hierarchies, as root", "root may make no cgroups here");
         }
         let each = "for at in $(grep -E ' - cgroup2? ' /proc/self/mountinfo | cut -d ' ' -f 5)";
         let inside = |prepare: &str| {
@@ -302,7 +302,8 @@ fn rlimits_take_the_place_of_cgroups_and_say_so() {
         let cpus = ["--only", "rlimits", "--cpus", "0.5", "--", "true"];
         run(&cpus).ends_with(125).complains(&["setrlimit(2) limits memory and the number"]);
         if who.may_make_cgroups() {
-            return skip_note();
+            let reason = "this user may make cgroups: `rlimits` has no place to take";
+            return elsewhere("rlimits, as a user", reason);
         }
         let ran = run(&["--level", "cgroups", "--memory", "32m", "--", "sh", "-c", "ulimit -v"]);
         assert_eq!(ran.stdout, "32768\n");
@@ -311,16 +312,11 @@ fn rlimits_take_the_place_of_cgroups_and_say_so() {
     });
 }
 
-/// Where this user may make cgroups there is no place to take; the rest of the test has run.
-fn skip_note() {
-    eprintln!("this user may make cgroups: `rlimits` has no place to take");
-}
-
 #[test]
 fn version_1_lets_a_sandbox_of_root_open_only_listed_devices() {
     as_root("devices", |who| {
         if version() == Version::V2 {
-            return; // version 2 has no such list
+            return elsewhere("devices, as root", "cgroup version 2 has no list of devices");
         }
         let open = |stages: &str| {
             let kmsg = "head -c 0 /dev/kmsg && head -c 1 /dev/zero | wc -c";

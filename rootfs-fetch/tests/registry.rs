@@ -6,9 +6,9 @@ mod server;
 use std::fs;
 use std::process::Command;
 
-use archive::gzip;
+use archive::{architecture, gzip};
 use rootfs_fetch::Error;
-use server::{DOCKER, OCI, Place, Registry, architecture, big_layer, digest, digest_of};
+use server::{DOCKER, OCI, Place, Registry, big_layer, digest, digest_of};
 use server::{for_machine, layer, read};
 
 #[test]

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
+use super::lesson::ALIKE;
+use super::table::complete;
 use crate::lesson::Part;
-
-/// How many calls with the same reason are shown before the rest is only counted.
-const ALIKE: usize = 3;
 
 /// The most lines of output that a cell shows.
 const LINES: usize = 16;
@@ -139,17 +138,7 @@ fn cell(outcome: &Value) -> String {
     let said = |stream: &str| outcome[stream].as_str().unwrap_or_default();
     let all = format!("{}{}", said("stdout"), said("stderr"));
     let mut lines: Vec<String> = all.lines().map(|line| line.trim_end().to_owned()).collect();
-    if lines.len() > LINES {
-        let more = lines.len() - (LINES - 1);
-        lines.truncate(LINES - 1);
-        lines.push(format!("… {more} more lines"));
-    }
-    if lines.is_empty() {
-        lines.push("(prints nothing)".to_owned());
-    }
-    if outcome["status"] != 0 {
-        lines.push(format!("[exit status {}]", outcome["status"]));
-    }
+    complete(&mut lines, LINES, outcome["status"].as_u64().unwrap_or(0));
     pre(&lines.join("\n"))
 }
 

@@ -9,7 +9,7 @@ use crate::lesson::{Action, Lesson, Part, Place, Prediction};
 use crate::plan::Planned;
 
 /// How many calls with the same reason are shown before the rest is only counted.
-const ALIKE: usize = 3;
+pub(crate) const ALIKE: usize = 3;
 
 /// The beginning of a lesson.
 pub fn lesson_heading(lesson: &Lesson) -> String {

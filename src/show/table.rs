@@ -133,18 +133,23 @@ pub(crate) fn cell(outcome: Option<&Outcome>, width: usize) -> Vec<String> {
     } else {
         given.iter().flat_map(|line| fold(&printable(line), width)).collect()
     };
-    if lines.len() > LINES {
-        let more = lines.len() - (LINES - 1);
-        lines.truncate(LINES - 1);
+    complete(&mut lines, LINES, outcome.status.into());
+    lines.iter().map(|line| cut(line, width)).collect()
+}
+
+/// At most `most` lines, silence in words, and the exit status of what failed.
+pub(crate) fn complete(lines: &mut Vec<String>, most: usize, status: u64) {
+    if lines.len() > most {
+        let more = lines.len() - (most - 1);
+        lines.truncate(most - 1);
         lines.push(format!("… {more} more lines"));
     }
     if lines.is_empty() {
         lines.push("(prints nothing)".to_owned());
     }
-    if outcome.status != 0 {
-        lines.push(format!("[exit status {}]", outcome.status));
+    if status != 0 {
+        lines.push(format!("[exit status {status}]"));
     }
-    lines.iter().map(|line| cut(line, width)).collect()
 }
 
 /// Tabs as spaces, and no control character may reach the terminal.

@@ -224,7 +224,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// The name of the architecture, as images have it.
-fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use ureq::Agent;
 
+use crate::archive::architecture;
+
 pub(crate) use place::*;
 
 pub(crate) const OCI: [&str; 4] = [
@@ -33,17 +35,6 @@ pub(crate) const DOCKER: [&str; 4] = [
     "application/vnd.docker.container.image.v1+json",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 ];
-
-/// The name that an image for this machine has its architecture under.
-pub(crate) fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" => "ppc64le",
-        other => other,
-    }
-}
 
 pub(crate) fn digest(bytes: &[u8]) -> String {
     let sum: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
