@@ -1,9 +1,9 @@
 //! What sandboxes put on the host: a directory each, with a lock and a journal.
 //!
-//! The journal is written before anything is put anywhere. The lock is held for as long as a
-//! process of the sandbox's own lives, and the kernel lets go of it when that process dies in
-//! whatever way. So a directory whose lock can be taken belongs to nobody, and its journal says
-//! what to take away.
+//! The journal is written before anything is put anywhere. The lock is held for as long as the
+//! process that waits for the sandbox lives, and the kernel lets go of it when that process dies in
+//! whatever way; its children die with it. So a directory whose lock can be taken belongs to
+//! nobody, and its journal says what to take away.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};

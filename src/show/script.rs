@@ -22,6 +22,7 @@ pub fn script(plan: &Plan) -> String {
     let mut writer = Writer::default();
     writer.line("#!/bin/sh -eu");
     writer.line("# What `sandbox` does for this plan, by hand, with util-linux.");
+    writer.line("PATH=$PATH:/usr/sbin:/sbin");
     let undos: Vec<String> = plan.steps.iter().rev().filter_map(undo).collect();
     let (host, rest) = split_at_fork(&plan.steps);
     if !undos.is_empty() {
