@@ -71,7 +71,12 @@ fn the_json_of_a_lesson_has_the_documented_shape() {
         };
         assert_eq!(keys(&lesson), "lesson slug title parts claims left_behind");
         let part = &lesson["parts"][1];
-        assert_eq!(keys(part), "id title adds stages skipped calls probes experiments claims");
+        assert_eq!(
+            keys(part),
+            "id title adds stages skipped predict calls probes experiments claims"
+        );
+        assert_eq!(keys(&part["predict"]), "ask options");
+        assert_eq!(keys(&part["predict"]["options"][0]), "says right because");
         assert_eq!(part["adds"], serde_json::json!(["chroot"]));
         assert_eq!(keys(&part["stages"]), "without with");
         assert_eq!(keys(&part["probes"][0]), "command without with changed");

@@ -29,8 +29,10 @@ pub struct Browser {
 
 impl Browser {
     pub fn start() -> Browser {
+        // In a PID namespace, so that all of it ends when the test does, however that ends.
         let mut driver = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
+            .args(["--pdeathsig", "KILL", "unshare", "--user", "--map-root-user", "--mount-proc"])
+            .args(["--pid", "--fork", "--kill-child", "chromedriver", "--port=0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -63,8 +65,13 @@ impl Browser {
 
     #[track_caller]
     fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
-        let mut stream = TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        let answer = self.answer(method, path, body);
+        answer.unwrap_or_else(|error| panic!("{path} {body}: {error}"))
+    }
+
+    fn answer(&self, method: &str, path: &str, body: &Value) -> std::io::Result<Value> {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{}", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
         let session =
             if self.session.is_empty() { String::new() } else { format!("/{}", self.session) };
         let body = if method == "POST" { body.to_string() } else { String::new() };
@@ -74,21 +81,23 @@ impl Browser {
             self.port,
             body.len()
         );
-        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(request.as_bytes())?;
         // The connection stays open, so the head says where the answer ends.
         let mut answer = BufReader::new(stream);
         let (mut head, mut length) = (String::new(), 0);
-        while !head.ends_with("\r\n\r\n") && answer.read_line(&mut head).unwrap() > 0 {
+        while !head.ends_with("\r\n\r\n") && answer.read_line(&mut head)? > 0 {
             let last = head.lines().last().unwrap_or_default().to_lowercase();
             if let Some(bytes) = last.strip_prefix("content-length:") {
-                length = bytes.trim().parse().unwrap();
+                length = bytes.trim().parse().unwrap_or(0);
             }
         }
         let mut json = vec![0; length];
-        answer.read_exact(&mut json).unwrap();
-        let value: Value = serde_json::from_slice(&json).unwrap();
-        assert!(head.starts_with("HTTP/1.1 200"), "{path} {body}: {}", value["value"]["message"]);
-        value["value"].clone()
+        answer.read_exact(&mut json)?;
+        let value: Value = serde_json::from_slice(&json)?;
+        if head.starts_with("HTTP/1.1 200") {
+            return Ok(value["value"].clone());
+        }
+        Err(std::io::Error::other(value["value"]["message"].to_string()))
     }
 
     #[track_caller]
@@ -184,9 +193,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.ask("DELETE", "", &Value::Null);
-        }
+        let _ = self.answer("DELETE", "", &Value::Null);
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

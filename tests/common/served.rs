@@ -38,7 +38,8 @@ impl std::fmt::Debug for Answer {
 
 impl Served {
     pub fn start(who: &Who, more: &[&str]) -> Served {
-        let mut command = who.sandbox(&[&["book", "--port", "0"], more].concat());
+        let mut command =
+            who.sandbox(&[&["--die-with-parent", "book", "--port", "0"], more].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut url = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
