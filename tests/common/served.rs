@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::Who;
+use crate::common::Who;
 
 /// A server, for as long as this lives.
 pub struct Served {
