@@ -10,6 +10,7 @@ mod served;
 use std::time::Duration;
 
 use common::{as_root, as_user, everybody};
+use sandbox::cgroups::{Cgroups, Version};
 use served::{Served, assert_nothing_left, cookie, descendants, until};
 
 #[test]
@@ -88,6 +89,20 @@ fn a_part_that_does_not_exist_is_refused_and_a_command_is_not_one() {
         let large = format!("part={}", "a".repeat(8 << 10));
         assert_eq!(server.post("/run", &headers, &large).status, 413);
         assert_eq!(server.get("/", &[&cookie]).status, 200);
+    });
+}
+
+#[test]
+fn a_part_for_another_version_of_cgroups_is_told_as_such() {
+    as_root("another version", |who| {
+        let server = Served::start(who, &[]);
+        let name = match Cgroups::gather().version() {
+            Some(Version::V1) => "cgroups.one-tree",
+            _ => "cgroups.trees",
+        };
+        let answer = server.run(&server.enter(), name);
+        assert_eq!(answer.status, 404);
+        assert!(answer.body.contains("another version of cgroups"), "{answer:?}");
     });
 }
 

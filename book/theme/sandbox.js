@@ -200,7 +200,8 @@
         event.preventDefault();
         return false;
       });
-      socket.onopen = () => { status.textContent = ''; tellSize(); terminal.focus(); };
+      let opened = false;
+      socket.onopen = () => { opened = true; status.textContent = ''; tellSize(); terminal.focus(); };
       socket.onmessage = (message) => terminal.write(new Uint8Array(message.data));
       socket.onclose = (event) => {
         refit.disconnect();
@@ -208,8 +209,8 @@
         stop.remove();
         terminal.options.disableStdin = true;
         pressed.disabled = false;
-        status.textContent = event.reason ? `the terminal has ended: ${event.reason}`
-          : 'the terminal has ended';
+        const how = opened ? 'the terminal has ended' : 'failed: no terminal can be opened here';
+        status.textContent = event.reason ? `${how}: ${event.reason}` : how;
         if (focused) pressed.focus();
       };
     } catch (error) {

@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 
 use super::access::Reader;
 use super::{Server, arguments, end, pages};
-use crate::show;
+use crate::cgroups::Version;
+use crate::{lesson, show};
 
 /// How long a part may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -40,7 +41,12 @@ pub(super) async fn run(
     Form(which): Form<Which>,
 ) -> Response {
     if !server.parts.contains_key(&which.part) {
-        return (StatusCode::NOT_FOUND, "there is no such part\n").into_response();
+        let why = if is_elsewhere(&which.part) {
+            "this part is about another version of cgroups than this machine has\n"
+        } else {
+            "there is no such part\n"
+        };
+        return (StatusCode::NOT_FOUND, pages::head("text/plain", None), why).into_response();
     }
     let (lines, mut told) = mpsc::channel(4);
     tokio::spawn(async move {
@@ -51,6 +57,14 @@ pub(super) async fn run(
     });
     let body = Body::from_stream(futures_util::stream::poll_fn(move |cx| told.poll_recv(cx)));
     (pages::head("application/x-ndjson", None), body).into_response()
+}
+
+/// Whether machines with one of the versions of cgroups have such a part.
+fn is_elsewhere(name: &str) -> bool {
+    let lessons = [Version::V1, Version::V2].map(|version| lesson::of_version(version).ok());
+    let lessons = lessons.iter().flatten().flatten();
+    let mut names = lessons.flat_map(|lesson| lesson.parts.iter().map(|part| (&lesson.slug, part)));
+    names.any(|(slug, part)| name.strip_prefix(slug.as_str()) == Some(&format!(".{}", part.id)))
 }
 
 async fn wait_and_run(server: &Server, reader: &Reader, name: &str, lines: &Lines) {
