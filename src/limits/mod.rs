@@ -112,7 +112,7 @@ impl Limits {
                     Version::V1 => format!("{major}:{minor} {}", rate.per_second),
                     Version::V2 => format!("{major}:{minor} {key}={}", rate.per_second),
                 };
-                set("io", (file, "io.max"), value, "read and write this disk no faster");
+                set("io", (file, "io.max"), value, "use this disk no faster");
             }
         }
         settings.extend(self.swap(version));

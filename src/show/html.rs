@@ -4,7 +4,11 @@ use serde_json::Value;
 
 use super::lesson::ALIKE;
 use super::table::complete;
+use crate::attacks;
 use crate::lesson::Part;
+
+/// With more calls than these, they are behind a fold.
+const MANY: usize = 10;
 
 /// The most lines of output that a cell shows.
 const LINES: usize = 16;
@@ -18,25 +22,34 @@ pub fn part_html(part: &Part, result: &Value) -> String {
         let fix = fix.map_or(String::new(), |fix| format!(" What would allow it: {}.", text(fix)));
         return format!("<p class=\"skipped\">skipped: {}.{fix}</p>\n", text(reason));
     }
-    let names = [part.without.name.as_str(), part.with.name.as_str()];
+    let sides = [("without", part.without.name.as_str()), ("with", part.with.name.as_str())];
     let mut out = calls(&result["calls"]);
-    let probes = list(&result["probes"]);
+    let probes = list(&result["probes"]).iter().zip(&part.probes);
+    let probes = probes.map(|(pair, probe)| Row {
+        prompt: "$",
+        pair,
+        id: None,
+        note: probe.note.as_deref(),
+    });
+    let probes: Vec<Row> = probes.collect();
     if !probes.is_empty() {
-        let rows = probes.iter().zip(&part.probes);
-        let rows = rows.map(|(pair, probe)| row("$", pair, probe.note.as_deref(), None, names));
-        out.push_str(&table("on the machine itself", names, rows));
+        out.push_str(&table("on the machine itself", sides, &probes));
     }
-    for experiment in list(&result["experiments"]) {
-        let title = format!("{}, on a stand-in host", experiment["title"].as_str().unwrap_or(""));
-        let rows = list(&experiment["steps"]).iter().map(|step| {
-            let place = match step["in"].as_str() {
+    for (experiment, of) in list(&result["experiments"]).iter().zip(&part.experiments) {
+        let title = experiment["title"].as_str().unwrap_or_default();
+        let title = match of.containers {
+            None => format!("{title}, on a stand-in host"),
+            Some(_) => title.to_owned(),
+        };
+        let steps = list(&experiment["steps"]).iter().map(|pair| {
+            let prompt = match pair["in"].as_str() {
                 Some("host") => "host $",
                 Some("joined") => "joined $",
                 _ => "sandbox $",
             };
-            row(place, step, None, step["id"].as_str(), names)
+            Row { prompt, pair, id: pair["id"].as_str(), note: None }
         });
-        out.push_str(&table(&title, names, rows));
+        out.push_str(&table(&title, sides, &steps.collect::<Vec<_>>()));
     }
     let claims = list(&result["claims"]).iter().map(claim);
     out + &format!("<ul class=\"claims\">\n{}</ul>\n", claims.collect::<String>())
@@ -72,6 +85,7 @@ fn calls(calls: &Value) -> String {
     if calls.is_empty() {
         return String::new();
     }
+    let count = calls.len();
     let mut lines = String::new();
     for group in calls.chunk_by(|a, b| a["why"] == b["why"]) {
         for call in group.iter().take(ALIKE) {
@@ -83,54 +97,66 @@ fn calls(calls: &Value) -> String {
         let why = group.first().and_then(|call| call["why"].as_str()).unwrap_or_default();
         lines.push_str(&format!("<span class=\"why\">    {}</span>\n", text(why)));
     }
-    let lines = lines.trim_end();
-    format!(
-        "<p class=\"calls-title\">system calls this part adds</p>\n<pre class=\"calls\">{lines}</pre>\n"
-    )
+    let title = "system calls this part adds";
+    let lines = format!("<pre class=\"calls\">{}</pre>", lines.trim_end());
+    if count > MANY {
+        return format!("<details><summary>{count} {title}</summary>\n{lines}\n</details>\n");
+    }
+    format!("<p class=\"calls-title\">{title}</p>\n{lines}\n")
 }
 
-fn table(title: &str, names: [&str; 2], rows: impl Iterator<Item = String>) -> String {
+/// A command, what came out on both sides, and what there is to know about it.
+struct Row<'a> {
+    prompt: &'static str,
+    pair: &'a Value,
+    id: Option<&'a str>,
+    note: Option<&'a str>,
+}
+
+/// The sides, by their key in the result and their name; one that no row has needs no column.
+fn table(title: &str, sides: [(&str, &str); 2], rows: &[Row]) -> String {
+    let there = |(key, _): &(&str, &str)| rows.iter().any(|row| !row.pair[*key].is_null());
+    let sides: Vec<(&str, &str)> = sides.into_iter().filter(there).collect();
+    let heads = sides.iter().map(|(_, name)| format!("<th scope=\"col\">{}</th>", text(name)));
     format!(
-        "<table class=\"sides\">\n<caption>{}</caption>\n<thead><tr><th scope=\"col\">{}</th>\
-         <th scope=\"col\">{}</th></tr></thead>\n<tbody>\n{}</tbody>\n</table>\n",
+        "<table class=\"sides\">\n<caption>{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}\
+         </tbody>\n</table>\n",
         text(title),
-        text(names[0]),
-        text(names[1]),
-        rows.collect::<String>()
+        heads.collect::<String>(),
+        rows.iter().map(|row| row.html(&sides)).collect::<String>()
     )
 }
 
-fn row(
-    prompt: &str,
-    pair: &Value,
-    note: Option<&str>,
-    id: Option<&str>,
-    names: [&str; 2],
-) -> String {
-    let mark = match pair["changed"].as_bool() {
-        Some(true) => "<span class=\"mark changed\">changed</span>",
-        Some(false) => "<span class=\"mark same\">SAME</span>",
-        None => "",
-    };
-    let command = pre(pair["command"].as_str().unwrap_or_default().trim_end());
-    let id = id.map_or(String::new(), |id| format!("<span class=\"id\">{}</span>", text(id)));
-    let attack = pair["attack"].as_str().map_or(String::new(), |attack| {
-        format!("<span class=\"id\">after the attack {}</span>", text(attack))
-    });
-    let note =
-        note.map_or(String::new(), |note| format!("<span class=\"note\">{}</span>", text(note)));
-    let side = |name: &str, outcome: &Value| {
-        if outcome.is_null() {
-            return format!("<td data-side=\"{}\" class=\"none\">not run</td>", text(name));
-        }
-        format!("<td data-side=\"{}\"><pre>{}</pre></td>", text(name), cell(outcome))
-    };
-    format!(
-        "<tr><th colspan=\"2\" scope=\"rowgroup\">{mark}{id}{attack}<code>{prompt} {command}</code>\
-         {note}</th></tr>\n<tr>{}{}</tr>\n",
-        side(names[0], &pair["without"]),
-        side(names[1], &pair["with"])
-    )
+impl Row<'_> {
+    fn html(&self, sides: &[(&str, &str)]) -> String {
+        let mark = match self.pair["changed"].as_bool() {
+            Some(true) => "<span class=\"mark changed\">changed</span>",
+            Some(false) => "<span class=\"mark same\">SAME</span>",
+            None => "",
+        };
+        let span = |class: &str, says: Option<&str>| {
+            let html = |says| format!("<span class=\"{class}\">{}</span>", text(says));
+            says.map_or(String::new(), html)
+        };
+        let attack = self.pair["attack"].as_str().and_then(attacks::find);
+        let cells = sides.iter().map(|(key, name)| match &self.pair[*key] {
+            Value::Null => format!("<td data-side=\"{}\" class=\"none\">not run</td>", text(name)),
+            outcome => {
+                format!("<td data-side=\"{}\"><pre>{}</pre></td>", text(name), cell(outcome))
+            }
+        });
+        format!(
+            "<tr><th colspan=\"{}\" scope=\"rowgroup\">{mark}{}{}<code>{} {}</code>{}</th></tr>\n\
+             <tr>{}</tr>\n",
+            sides.len(),
+            span("id", self.id),
+            span("id", attack.map(|attack| attack.about)),
+            self.prompt,
+            pre(self.pair["command"].as_str().unwrap_or_default().trim_end()),
+            span("note", self.note),
+            cells.collect::<String>()
+        )
+    }
 }
 
 /// What came out.

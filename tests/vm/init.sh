@@ -17,6 +17,12 @@ chown 1000:1000 /run/user/1000
 hostname machine
 ip link set lo up
 for module in /lib/modules/*.ko; do [ -e "$module" ] && insmod "$module"; done
+# A network as machines have one, which leads nowhere.
+ip link del dummy0
+ip link add eth0 type dummy
+ip addr add 192.0.2.10/24 dev eth0
+ip link set eth0 up
+ip route add default via 192.0.2.1
 
 case=$(sed -n 's/.*machine.case=\([a-z0-9]*\).*/\1/p' /proc/cmdline)
 tree=/sys/fs/cgroup

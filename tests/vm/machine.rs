@@ -148,7 +148,7 @@ fn make_parts() -> Result<Parts, Failure> {
         find(dir, name).ok_or_else(|| Failure::Broken(format!("the package has no {name}")))
     };
     let kernel = part("boot", "vmlinuz-")?;
-    let modules = ["overlay.ko", "veth.ko"].map(|name| part("lib/modules", name));
+    let modules = ["dummy.ko", "overlay.ko", "veth.ko"].map(|name| part("lib/modules", name));
     let modules = modules.into_iter().collect::<Result<_, _>>()?;
     let (sandbox, tests) = build()?;
     Ok(Parts { kernel, modules, busybox, sandbox, tests })
