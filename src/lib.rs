@@ -38,6 +38,7 @@ mod command;
 mod kernel;
 mod netlink;
 mod quote;
+mod sealed;
 mod signals;
 pub mod tree;
 mod variant;

@@ -26,7 +26,7 @@ pub fn is_possible() -> bool {
 /// Starts this very command again, in a cgroup that its user may divide. Comes back when that
 /// cannot be had: found out by trying it with a command that does nothing.
 pub fn start_again() -> Option<Error> {
-    let program = env::current_exe().ok()?;
+    let program = crate::sealed::program().ok()?;
     let lend = || {
         let mut command = Command::new("systemd-run");
         command.args(["--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", "--"]);

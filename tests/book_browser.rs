@@ -302,6 +302,28 @@ fn the_published_pages_copy_the_commands_only() {
 }
 
 #[test]
+fn others_type_the_password_and_read() {
+    if !(has("the page for the password", "chromedriver") && has("the same", "chromium")) {
+        return;
+    }
+    common::as_user("the page for the password", |who| {
+        let server = Served::start(who, &["--listen", "127.0.0.1"]);
+        let mut said = String::new();
+        while !said.contains("unencrypted") {
+            said += &server.stderr.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+        }
+        let password = said.split("the password:").nth(1).unwrap().split_whitespace().next();
+        let browser = Browser::start();
+        browser.open(&server.url);
+        browser.until(10, "return document.activeElement.name === 'key'");
+        browser.press(&[], &format!("wrong{ENTER}"));
+        browser.until(10, "return document.activeElement.name === 'key'");
+        browser.press(&[], &format!("{}{ENTER}", password.unwrap()));
+        browser.until(10, "return document.querySelector('main h1')?.id === 'introduction'");
+    });
+}
+
+#[test]
 fn the_search_finds_a_word() {
     in_a_browser("the search", |_, server, browser| {
         chapter(server, browser, "lessons/namespaces.html");

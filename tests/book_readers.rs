@@ -195,6 +195,62 @@ fn a_terminal_is_rootless_and_has_limits() {
 }
 
 #[test]
+fn what_is_pasted_into_a_terminal_arrives_and_a_deaf_shell_ends_with_its_page() {
+    everybody("pasting", |who| {
+        let server = served(who);
+        let mut socket = terminal(&server, &server.enter(), "namespaces.uts");
+        let count = b"stty raw -echo; echo rea''dy; head -c 60000 | wc -c; stty sane\r";
+        socket.send(Message::Binary(count.as_slice().into())).unwrap();
+        wait_for(&mut socket, "ready");
+        for _ in 0..6 {
+            socket.send(Message::Binary(vec![b'a'; 10_000].into())).unwrap();
+        }
+        wait_for(&mut socket, "60000");
+        socket.send(Message::Binary(b"sleep 100000\r".as_slice().into())).unwrap();
+        for _ in 0..300 {
+            socket.send(Message::Binary(vec![b'a'; 1000].into())).unwrap();
+        }
+        drop(socket);
+        until("its processes are gone", 20, || descendants(server.pid()).is_empty());
+        assert_nothing_left(who);
+    });
+}
+
+#[test]
+fn a_terminal_reaches_neither_the_program_nor_the_environment_of_whoever_serves() {
+    everybody("the program's own file", |who| {
+        who.run(&["rootfs", "fetch"]).succeeds();
+        // A program that belongs to whoever serves, as cargo installs it.
+        let own = who.home().join("own-sandbox");
+        std::fs::copy(env!("CARGO_BIN_EXE_sandbox"), &own).unwrap();
+        nix::unistd::chown(&own, Some(who.uid.into()), Some(who.uid.into())).unwrap();
+        let before = std::fs::metadata(&own).unwrap();
+        let mut command = who.command(&own);
+        let server = Served::of(
+            command
+                .args(["--die-with-parent", "book", "--port", "0"])
+                .env("SECRET_OF_WHOEVER_SERVES", "hunter2"),
+        );
+        let cookie = server.enter();
+        for part in ["namespaces.uts", "chroot.chroot", "namespaces.init"] {
+            let mut socket = terminal(&server, &cookie, part);
+            let attack = b"for p in /proc/[0-9]*; do chmod 4711 $p/exe; (echo x >> $p/exe); \
+                cat $p/environ; done 2>/dev/null; echo tri''ed\r";
+            socket.send(Message::Binary(attack.as_slice().into())).unwrap();
+            let printed = wait_for(&mut socket, "tried");
+            assert!(!printed.contains("hunter2"), "{part}: {printed}");
+        }
+        drop(server);
+        let after = std::fs::metadata(&own).unwrap();
+        assert_eq!(before.permissions(), after.permissions());
+        assert_eq!(
+            (before.len(), before.modified().unwrap()),
+            (after.len(), after.modified().unwrap())
+        );
+    });
+}
+
+#[test]
 fn a_thousand_terminals_are_a_few_and_many_refusals() {
     everybody("a thousand terminals", |who| {
         let server = served(who);

@@ -4,6 +4,7 @@
 
 (() => {
   const root = typeof path_to_root === 'string' ? path_to_root : '';
+  const noKey = 'the server knows this page no more: open the address that `sandbox book` printed';
   const served = document.querySelector('meta[name="sandbox"]')?.content.split(' ') ?? [];
 
   // The page scrolls wide blocks, so the keyboard must reach them.
@@ -96,9 +97,12 @@
     let started = Date.now();
     let says = 'waiting';
     const show = () => { status.textContent = says; };
+    // Seen, and not read aloud every second.
+    const seconds = element('span', { className: 'sandbox-status', ariaHidden: 'true' });
+    status.after(seconds);
     const clock = setInterval(() => {
-      const seconds = Math.round((Date.now() - started) / 1000);
-      if (says === 'running' && seconds > 1) status.textContent = `running: ${seconds} s`;
+      const passed = Math.round((Date.now() - started) / 1000);
+      seconds.textContent = says === 'running' ? `${passed} s` : '';
     }, 1000);
     show();
     try {
@@ -106,6 +110,7 @@
         method: 'POST',
         body: new URLSearchParams({ part }),
       });
+      if (answer.status === 403) throw new Error(noKey);
       if (!answer.ok) throw new Error((await answer.text()).slice(0, 200));
       let finished = false;
       for await (const told of lines(answer.body)) {
@@ -120,6 +125,7 @@
       status.textContent = `failed: ${error.message}`;
     } finally {
       clearInterval(clock);
+      seconds.remove();
       pressed.disabled = false;
     }
   }
@@ -201,8 +207,19 @@
         return false;
       });
       let opened = false;
-      socket.onopen = () => { opened = true; status.textContent = ''; tellSize(); terminal.focus(); };
-      socket.onmessage = (message) => terminal.write(new Uint8Array(message.data));
+      socket.onopen = () => {
+        opened = true;
+        status.textContent = '';
+        section.scrollIntoView({ block: 'nearest' });
+        tellSize();
+        terminal.focus();
+      };
+      // The server waits when too much is not drawn yet.
+      socket.onmessage = ({ data }) => terminal.write(new Uint8Array(data), () => {
+        if (socket.readyState === WebSocket.OPEN) {
+          socket.send(JSON.stringify({ drawn: data.byteLength }));
+        }
+      });
       socket.onclose = (event) => {
         refit.disconnect();
         const focused = section.contains(document.activeElement);

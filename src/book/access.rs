@@ -39,6 +39,9 @@ pub(super) struct Access {
     address: SocketAddr,
     /// What lets a reader in: in the address that is printed, or typed in as a password.
     key: String,
+    /// Another, for one reader only: the browser that is started has it on its command line, where
+    /// everybody on this machine may read it.
+    once: Mutex<Option<String>>,
     /// Whether others than this machine are served.
     open: bool,
     readers: Mutex<VecDeque<Reader>>,
@@ -58,6 +61,7 @@ impl Access {
         Access {
             address,
             key,
+            once: Mutex::default(),
             open,
             readers: Mutex::default(),
             guess: tokio::sync::Mutex::default(),
@@ -73,6 +77,17 @@ impl Access {
         }
     }
 
+    /// The same for one reader, who must come first.
+    pub(super) fn url_for_one(&self) -> String {
+        if self.open {
+            return self.url();
+        }
+        let once = random(32);
+        let url = format!("http://{}/?key={once}", self.address);
+        *self.once.lock().unwrap_or_else(PoisonError::into_inner) = Some(once);
+        url
+    }
+
     /// What readers must type, if others are served.
     pub(super) fn password(&self) -> Option<&str> {
         self.open.then_some(&self.key)
@@ -82,7 +97,9 @@ impl Access {
     /// here is how a page of theirs would get in (DNS rebinding); with a bare address that cannot
     /// be.
     fn is_host(&self, host: &str) -> bool {
-        let Some((name, port)) = host.rsplit_once(':') else { return false };
+        // A browser leaves out the port that is usual.
+        let whole = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+        let (name, port) = whole.unwrap_or((host, "80"));
         let name = name.trim_start_matches('[').trim_end_matches(']');
         let own = match name.parse::<IpAddr>() {
             Ok(ip) => self.open || ip == self.address.ip(),
@@ -93,9 +110,12 @@ impl Access {
 
     /// Whether this is the key. How long it takes says nothing about it.
     fn is_key(&self, given: &str) -> bool {
-        let (given, key) = (given.as_bytes(), self.key.as_bytes());
-        let differ = given.iter().zip(key).fold(0, |differ, (a, b)| differ | (a ^ b));
-        given.len() == key.len() && differ == 0
+        let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = once.as_ref().is_some_and(|once| same(given, once));
+        if is_it {
+            *once = None;
+        }
+        is_it || same(given, &self.key)
     }
 
     fn cookie(&self) -> String {
@@ -129,6 +149,11 @@ impl Access {
     }
 }
 
+fn same(a: &str, b: &str) -> bool {
+    let differ = a.bytes().zip(b.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b));
+    a.len() == b.len() && differ == 0
+}
+
 /// Lets in who may come in.
 pub(super) async fn check(
     State(server): State<Arc<Server>>,
@@ -154,11 +179,13 @@ pub(super) async fn check(
         Ok(request) => request,
         Err(refusal) => return refusal,
     };
-    if let Some(reader) = reader {
+    // An address with a key leads on to one without, for those too who are in already.
+    let keyed = request.uri().path() == "/" && key_in(request.uri()).is_some() && !access.open;
+    if let Some(reader) = reader.filter(|_| !keyed) {
         request.extensions_mut().insert(reader);
-        return next.run(request).await;
+        return with_head(next.run(request).await);
     }
-    match (request.uri().path(), access.open) {
+    let answer = match (request.uri().path(), access.open) {
         ("/", false) => match key_in(request.uri()) {
             Some(key) => tried(access, &key).await,
             None => closed(access),
@@ -170,7 +197,18 @@ pub(super) async fn check(
             }
         }
         _ => closed(access),
+    };
+    with_head(answer)
+}
+
+/// Every answer says what a page may do, also those that are none of ours.
+fn with_head(mut answer: Response) -> Response {
+    for (name, value) in pages::head("text/plain; charset=utf-8", None) {
+        if let Ok(value) = value.try_into() {
+            answer.headers_mut().entry(name).or_insert(value);
+        }
     }
+    answer
 }
 
 /// The request with all of its body: it must be small, and come soon.
@@ -188,11 +226,11 @@ fn key_in(uri: &Uri) -> Option<String> {
 }
 
 async fn tried(access: &Access, key: &str) -> Response {
-    let _one_at_a_time = access.guess.lock().await;
     if access.is_key(key.trim()) {
         return access.welcome();
     }
-    // A second for each guess, and no two at once.
+    // A second for each wrong guess, and no two at once.
+    let _one_at_a_time = access.guess.lock().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     closed(access)
 }
@@ -252,6 +290,15 @@ mod tests {
         let open = access(true);
         assert!(open.is_host("10.0.0.1:7171") && open.is_host("[::1]:7171"));
         assert!(!open.is_host("evil.example:7171") && !open.is_host("localhost:7171"));
+    }
+
+    #[test]
+    fn the_key_for_one_lets_one_in() {
+        let access = access(false);
+        let url = access.url_for_one();
+        let key = url.split_once("key=").map_or("", |(_, key)| key);
+        assert!(access.is_key(key) && !access.is_key(key));
+        assert!(access.is_key(&access.key) && access.is_key(&access.key));
     }
 
     #[test]

@@ -10,7 +10,11 @@ mod part;
 mod terminal;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -21,17 +25,25 @@ use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
-use crate::{lesson, show};
+use crate::host::Host;
+use crate::limits::Limits;
+use crate::{cgroups, lesson, sealed, show};
 use access::Access;
 use line::Line;
 
 /// The most connections at once.
-const CONNECTIONS: usize = 1024;
+const CONNECTIONS: usize = 512;
+
+/// How long a client may leave unread what it was sent, in milliseconds.
+const UNREAD: u32 = 30_000;
+
+/// The largest head of a request, in bytes.
+const HEAD_SIZE: usize = 16 << 10;
 
 /// How long a client may take to send the head of a request, and a connection may do nothing.
 const HEAD: Duration = Duration::from_secs(10);
@@ -59,8 +71,8 @@ struct Server {
     has_terminal: bool,
     /// The parts that exist, as in `namespaces.uts`, and the part.
     parts: HashMap<String, lesson::Part>,
-    /// This program.
-    program: PathBuf,
+    /// This program, as a copy that no reader can change.
+    program: File,
 }
 
 /// Serves the book until this process is asked to end.
@@ -68,7 +80,8 @@ struct Server {
 /// # Errors
 /// When others are to be served by root, or the port cannot be had.
 pub fn serve(options: &Options) -> Result<u8, Error> {
-    if options.listen.is_some() && nix::unistd::geteuid().is_root() {
+    let host = Host::gather();
+    if options.listen.is_some() && (host.uid == 0 || host.privileged) {
         return Err(Error::Usage {
             problem: "others are not served by root: what they run would be root's".to_owned(),
             hint: "start `sandbox book --listen` as an ordinary user".to_owned(),
@@ -76,7 +89,17 @@ pub fn serve(options: &Options) -> Result<u8, Error> {
     }
     let doing = "start the server";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Error::io(doing))?.block_on(listen(options))
+    // Others than oneself get no terminal that nothing limits.
+    let limited = cgroups::choose(&host, &Limits::default(), "book").is_ok();
+    let mut options = Options { ..*options };
+    if options.terminal && options.listen.is_some() && !limited && !host.cgroups.user_manager {
+        options.terminal = false;
+        show::note(
+            "no terminals: no cgroup can be had here that would limit the memory of those whom you \
+             do not know; `sandbox doctor` tells why",
+        );
+    }
+    runtime.map_err(Error::io(doing))?.block_on(listen(&options))
 }
 
 async fn listen(options: &Options) -> Result<u8, Error> {
@@ -102,7 +125,7 @@ async fn listen(options: &Options) -> Result<u8, Error> {
         terminals: Arc::new(Semaphore::new(terminal::MOST)),
         has_terminal: options.terminal,
         parts,
-        program: std::env::current_exe().map_err(Error::io("find this program"))?,
+        program: sealed::copy()?,
     });
     greet(&server, options);
     let stop = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
@@ -111,33 +134,35 @@ async fn listen(options: &Options) -> Result<u8, Error> {
     let (mut interrupt, mut terminate, mut hangup) = (interrupt?, terminate?, hangup?);
     // What still runs ends with this process: see `child`.
     tokio::select! {
-        error = accept(&listener, &server) => Err(error),
+        never = accept(&listener, &server) => match never {},
         _ = interrupt.recv() => Ok(0),
         _ = terminate.recv() => Ok(0),
         _ = hangup.recv() => Ok(0),
     }
 }
 
-/// Takes connections for as long as that works.
-async fn accept(listener: &TcpListener, server: &Arc<Server>) -> Error {
+/// Takes connections.
+async fn accept(listener: &TcpListener, server: &Arc<Server>) -> Infallible {
     let router = router(server);
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { continue };
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
-            // Too many open files: those that end make room.
-            Err(error) if error.raw_os_error() == Some(nix::libc::EMFILE) => {
+            // Too many open files, or a client that has gone already: others end, others come.
+            Err(_) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
-            Err(error) => return Error::io("accept a connection")(error),
         };
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD);
+        let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
+                .max_buf_size(HEAD_SIZE)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades()
                 .await;
@@ -157,8 +182,14 @@ fn router(server: &Arc<Server>) -> Router {
 
 /// Tells where the book is.
 fn greet(server: &Server, options: &Options) {
-    let url = server.access.url();
-    anstream::println!("{url}");
+    anstream::println!("{}", server.access.url());
+    if options.listen.is_some_and(|address| address.is_unspecified()) {
+        let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
+        let addresses = addresses.filter_map(|at| at.address?.as_sockaddr_in().map(|at| at.ip()));
+        let others: Vec<String> =
+            addresses.filter(|ip| !ip.is_loopback()).map(|ip| ip.to_string()).collect();
+        show::note(&format!("this machine's addresses: {}", others.join(", ")));
+    }
     match server.access.password() {
         None => show::note(
             "the book, for this machine only; the address has a key in it, new at each start. \
@@ -171,15 +202,19 @@ fn greet(server: &Server, options: &Options) {
         )),
     }
     if options.open {
-        let opened = std::process::Command::new("xdg-open")
-            .arg(&url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        if opened.is_err() {
-            show::note("`xdg-open` is not installed: open the address yourself");
+        let mut browser = Command::new("xdg-open");
+        browser.arg(server.access.url_for_one()).stdin(Stdio::null());
+        match browser.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+            Ok(mut browser) => drop(tokio::spawn(async move { browser.wait().await })),
+            Err(_) => show::note("`xdg-open` is not installed: open the address yourself"),
         }
+    }
+}
+
+impl Server {
+    /// The program, for a child of this process.
+    fn program(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.program.as_raw_fd()).into()
     }
 }
 
@@ -188,6 +223,28 @@ fn greet(server: &Server, options: &Options) {
 fn arguments(name: &str, how: &[&'static str]) -> Vec<String> {
     let first = ["--die-with-parent", "lesson", name];
     first.into_iter().chain(how.iter().copied()).map(str::to_owned).collect()
+}
+
+/// What such a child is to know: where its files are, and how to speak. What else the environment
+/// holds is nobody's business.
+fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+    const NAMES: [&str; 8] = [
+        "DBUS_SESSION_BUS_ADDRESS",
+        "HOME",
+        "LANG",
+        "PATH",
+        "SUDO_GID",
+        "SUDO_UID",
+        "TMPDIR",
+        "USER",
+    ];
+    std::env::vars_os()
+        .filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            let of_a_kind = ["LC_", "SANDBOX_", "XDG_"].iter().any(|start| name.starts_with(start));
+            of_a_kind || NAMES.contains(&&*name)
+        })
+        .chain(sealed::program().ok().map(|program| (sealed::PROGRAM.into(), program.into())))
 }
 
 /// Asks a child to end, and waits until it has cleaned up after itself.

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::access::Reader;
-use super::{Server, arguments, end, pages};
+use super::{Server, arguments, end, environment, pages};
 use crate::cgroups::Version;
 use crate::{lesson, show};
 
@@ -70,21 +70,24 @@ fn is_elsewhere(name: &str) -> bool {
 async fn wait_and_run(server: &Server, reader: &Reader, name: &str, lines: &Lines) {
     let _turn = reader.turn.lock().await;
     let Some(mut place) = server.line.join() else {
-        return tell(lines, &json!({ "error": "too many readers wait already: try again later" }))
-            .await;
+        let error = "too many readers wait already: try again later";
+        return tell(lines, &json!({ "error": error })).await;
     };
+    // Whoever does not read what they are told misses it, and holds nobody up.
+    let mention = |value: Value| drop(lines.try_send(Ok(line(&value))));
     loop {
         match place.ahead() {
             0 => break,
-            ahead => tell(lines, &json!({ "waiting": ahead })).await,
+            ahead => mention(json!({ "waiting": ahead })),
         }
         place.moved().await;
     }
-    tell(lines, &json!({ "running": true })).await;
+    mention(json!({ "running": true }));
     let result = match start(server, name) {
         Ok(child) => Running(Some(child)).finish().await,
         Err(error) => Err(error.to_string()),
     };
+    drop(place);
     let line = match result.and_then(|output| read(server, name, &output)) {
         Ok(html) => json!({ "html": html }),
         Err(error) => json!({ "error": error }),
@@ -93,12 +96,18 @@ async fn wait_and_run(server: &Server, reader: &Reader, name: &str, lines: &Line
 }
 
 async fn tell(lines: &Lines, value: &Value) {
-    let _ = lines.send(Ok(Bytes::from(format!("{value}\n")))).await;
+    let _ = tokio::time::timeout(PATIENCE, lines.send(Ok(line(value)))).await;
+}
+
+fn line(value: &Value) -> Bytes {
+    Bytes::from(format!("{value}\n"))
 }
 
 fn start(server: &Server, name: &str) -> std::io::Result<Child> {
-    Command::new(&server.program)
+    Command::new(server.program())
         .args(arguments(name, &["--no-pause", "--format", "json"]))
+        .env_clear()
+        .envs(environment())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

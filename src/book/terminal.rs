@@ -18,7 +18,7 @@ use tokio::process::Child;
 
 use super::access::Reader;
 use super::part::Which;
-use super::{Server, arguments, end};
+use super::{Server, arguments, end, environment};
 
 /// The most terminals at once.
 pub(super) const MOST: usize = 32;
@@ -32,15 +32,24 @@ const LIFE: Duration = Duration::from_secs(30 * 60);
 /// The largest message from the page, in bytes: more than anybody types or pastes.
 const MESSAGE: usize = 64 << 10;
 
+/// The most that is kept of what is typed while the shell does not read, in bytes.
+const TYPED: usize = 256 << 10;
+
+/// The most that the page may lag behind with drawing, in bytes.
+const UNDRAWN: usize = 256 << 10;
+
 /// What the page says besides what is typed.
 #[derive(Deserialize)]
-struct Resize {
-    columns: u16,
-    rows: u16,
+#[serde(untagged)]
+enum Said {
+    /// Its size.
+    Size { columns: u16, rows: u16 },
+    /// So many bytes more have been drawn.
+    Drawn { drawn: usize },
 }
 
 /// `GET /terminal?part=namespaces.uts`, a WebSocket. Binary messages are what is typed and what is
-/// printed; a text message from the page is its size: `{"columns":80,"rows":24}`.
+/// printed; text messages from the page are `{"columns":80,"rows":24}` and `{"drawn":4096}`.
 pub(super) async fn open(
     State(server): State<Arc<Server>>,
     Extension(reader): Extension<Reader>,
@@ -64,8 +73,10 @@ async fn serve(mut socket: WebSocket, server: &Server, reader: &Reader, part: &s
     };
     let started = (|| {
         let (pty, terminal) = pty_process::open()?;
-        let command = pty_process::Command::new(&server.program)
+        let command = pty_process::Command::new(server.program())
             .args(arguments(part, &["--break-out", "--color", "always"]))
+            .env_clear()
+            .envs(environment())
             .env("TERM", "xterm-256color");
         Ok::<_, pty_process::Error>((pty, command.spawn(terminal)?))
     })();
@@ -92,24 +103,32 @@ async fn talk(
     child: &mut Child,
 ) -> String {
     let mut buffer = vec![0; 16 << 10];
+    let (mut pending, mut undrawn) = (Vec::new(), 0_usize);
     loop {
         tokio::select! {
             message = socket.recv() => match message {
                 Some(Ok(Message::Binary(bytes))) => {
-                    // A shell that reads nothing must not keep its page from being closed.
-                    let write = typed.write_all(&bytes);
-                    let _ = tokio::time::timeout(Duration::from_secs(1), write).await;
-                }
-                Some(Ok(Message::Text(text))) => {
-                    if let Ok(Resize { columns, rows }) = serde_json::from_str(&text) {
-                        let _ = typed.resize(Size::new(rows.clamp(2, 500), columns.clamp(2, 500)));
+                    if pending.len() + bytes.len() <= TYPED {
+                        pending.extend_from_slice(&bytes);
                     }
                 }
+                Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                    Ok(Said::Size { columns, rows }) => {
+                        let _ = typed.resize(Size::new(rows.clamp(2, 500), columns.clamp(2, 500)));
+                    }
+                    Ok(Said::Drawn { drawn }) => undrawn = undrawn.saturating_sub(drawn),
+                    Err(_) => {}
+                },
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return String::new(),
             },
-            read = printed.read(&mut buffer) => match read {
+            written = typed.write(&pending), if !pending.is_empty() => match written {
+                Ok(n) => drop(pending.drain(..n)),
+                Err(_) => pending.clear(),
+            },
+            read = printed.read(&mut buffer), if undrawn < UNDRAWN => match read {
                 Ok(n @ 1..) => {
+                    undrawn += n;
                     let bytes = Bytes::copy_from_slice(buffer.get(..n).unwrap_or_default());
                     if socket.send(Message::Binary(bytes)).await.is_err() {
                         return String::new();

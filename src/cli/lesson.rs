@@ -20,7 +20,7 @@ use crate::progress::Progress;
 use crate::run::Options;
 use crate::show::Tally;
 use crate::stage::{Command, Spec};
-use crate::{show, stand_in, state};
+use crate::{sealed, show, stand_in, state};
 use list::list;
 pub(super) use list::{summary, trial};
 
@@ -92,6 +92,7 @@ fn one(
     }
     state::sweep(&lab.host.state_base)?;
     if args.break_out {
+        sealed::start_again()?;
         let &[number] = numbers else {
             return Err(usage(
                 "which part's sandbox?",
@@ -124,7 +125,11 @@ fn one(
 fn lab(lessons: &[&Lesson], args: &LessonArgs, global: &Global) -> Result<Lab, Error> {
     let parts = lessons.iter().flat_map(|lesson| &lesson.parts);
     let sides = parts.flat_map(|part| [&part.without, &part.with]);
-    let used: Vec<_> = sides.flat_map(|side| side.stages.iter().copied()).collect();
+    let mut used: Vec<_> = sides.flat_map(|side| side.stages.iter().copied()).collect();
+    if args.break_out {
+        // The stand-in host has limits where it can.
+        used.push("cgroups");
+    }
     Lab::new(rootfs(args.rootfs.as_ref())?, global.trace).make_ready(&used)
 }
 

@@ -38,8 +38,13 @@ impl std::fmt::Debug for Answer {
 
 impl Served {
     pub fn start(who: &Who, more: &[&str]) -> Served {
-        let mut command =
-            who.sandbox(&[&["--die-with-parent", "book", "--port", "0"], more].concat());
+        Served::of(
+            &mut who.sandbox(&[&["--die-with-parent", "book", "--port", "0"], more].concat()),
+        )
+    }
+
+    /// What this command serves.
+    pub fn of(command: &mut std::process::Command) -> Served {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut url = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();

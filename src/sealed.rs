@@ -1,0 +1,82 @@
+//! This program, run from a copy in memory that nobody can write to.
+//!
+//! Process 1 of the stand-in host is this program, and /proc/1/exe leads to its file: on the host,
+//! whatever the root directory is. Whoever is mapped to the file's owner could change it for the next
+//! one who starts it (runc had that, CVE-2019-5736). So where somebody else types, the file is a copy,
+//! sealed as memfd_create(2) and fcntl(2) describe.
+
+use std::env;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::error::Error;
+
+/// Where a sealed program finds its own file, when it has to start that.
+pub(crate) const PROGRAM: &str = "SANDBOX_PROGRAM";
+
+/// Copies this program into memory, and seals the copy.
+///
+/// # Errors
+/// When there is no memory, or no sealing.
+pub(crate) fn copy() -> Result<File, Error> {
+    let seal = || {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        // Kernels before 6.3 do not know MFD_EXEC, and do not need it.
+        let to_run = MFdFlags::from_bits_retain(libc::MFD_EXEC);
+        let memory = match memfd_create(c"sandbox", flags | to_run) {
+            Err(Errno::EINVAL) => memfd_create(c"sandbox", flags),
+            made => made,
+        };
+        let mut memory = File::from(memory?);
+        std::io::copy(&mut File::open("/proc/self/exe")?, &mut memory)?;
+        let seals = SealFlag::F_SEAL_SEAL
+            | SealFlag::F_SEAL_SHRINK
+            | SealFlag::F_SEAL_GROW
+            | SealFlag::F_SEAL_WRITE;
+        fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok::<_, std::io::Error>(memory)
+    };
+    seal().map_err(Error::io("copy this program into memory"))
+}
+
+/// Whether this process runs from such a copy.
+fn is_sealed() -> bool {
+    let file = fs::read_link("/proc/self/exe");
+    file.is_ok_and(|file| file.as_os_str().as_bytes().starts_with(b"/memfd:sandbox"))
+}
+
+/// The file that this program was started from first.
+pub(crate) fn program() -> std::io::Result<PathBuf> {
+    match env::var_os(PROGRAM) {
+        Some(program) if is_sealed() => Ok(program.into()),
+        _ => env::current_exe(),
+    }
+}
+
+/// Starts this very command again from a copy, if it does not run from one already.
+///
+/// # Errors
+/// When there can be no copy.
+pub(crate) fn start_again() -> Result<(), Error> {
+    if is_sealed() {
+        return Ok(());
+    }
+    let copy = copy()?;
+    let words = env::args_os().map(|word| CString::new(word.into_vec()).unwrap_or_default());
+    let program = env::current_exe().map_err(Error::io("find this program"))?;
+    let own = (PROGRAM.into(), program.into_os_string());
+    let variables = env::vars_os().chain([own]).map(|(name, value)| {
+        CString::new([name.into_vec(), value.into_vec()].join(&b'=')).unwrap_or_default()
+    });
+    let (words, variables) = (words.collect::<Vec<_>>(), variables.collect::<Vec<_>>());
+    match nix::unistd::fexecve(&copy, &words, &variables) {
+        Ok(never) => match never {},
+        Err(errno) => Err(Error::io("start this program from memory")(errno)),
+    }
+}
