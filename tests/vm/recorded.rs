@@ -63,9 +63,12 @@ fn pages(dir: &Path, lesson: &Lesson, result: &Value) -> Vec<(PathBuf, String)> 
 /// What is the same at each run: numbers and dates are not, nor names that are drawn by lot, and
 /// neither is how many columns they fill.
 fn essence(page: &str) -> String {
-    let number = Regex::new("(sandbox-|/layers/)[0-9a-f]{8}|[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{5}|(0x)?[0-9]+(\\.[0-9]+)?[kKMG]?").unwrap();
+    let drawn = "(sandbox-|/layers/)[0-9a-f]{8}";
+    let date = "[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{5}";
+    let number = "(0x)?[0-9]+(\\.[0-9]+)?[kKMG]?";
+    let all = Regex::new(&[drawn, date, number].join("|")).unwrap();
     let space = Regex::new("  +").unwrap();
-    space.replace_all(&number.replace_all(page, "N"), " ").into_owned()
+    space.replace_all(&all.replace_all(page, "N"), " ").into_owned()
 }
 
 fn first_difference(kept: &str, now: &str) -> String {
