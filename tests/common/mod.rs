@@ -27,7 +27,7 @@ impl Who {
         fs::set_permissions(home.path(), open.clone()).unwrap();
         let runtime = home.path().join("run");
         fs::create_dir(&runtime).unwrap();
-        let built = PathBuf::from(env!("CARGO_BIN_EXE_sandbox"));
+        let built = of_build("CARGO_BIN_EXE_sandbox", env!("CARGO_BIN_EXE_sandbox"));
         let program = if reachable(&built) { built } else { copy(&built, home.path()) };
         if nix::unistd::geteuid().is_root() {
             chown(home.path(), Some(uid), Some(uid)).unwrap();
@@ -188,12 +188,17 @@ pub fn elsewhere(test: &str, reason: &str) {
 }
 
 fn record(test: &str, what: &str) {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("privileged");
+    let dir = of_build("CARGO_TARGET_TMPDIR", env!("CARGO_TARGET_TMPDIR")).join("privileged");
     fs::create_dir_all(&dir).unwrap();
     let file = dir.join(std::process::id().to_string());
     let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
     // In one write: tests of the same process run side by side.
     file.write_all(format!("{what} {test}\n").as_bytes()).unwrap();
+}
+
+/// A path that cargo told at the build, or where it is on another machine than that of the build.
+fn of_build(variable: &str, built: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| built.into(), PathBuf::from)
 }
 
 fn reachable(file: &Path) -> bool {

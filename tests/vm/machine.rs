@@ -217,17 +217,6 @@ fn lay_out(root: &Path, parts: &Parts, jobs: &[Job]) -> std::io::Result<()> {
     }
     fs::copy(&parts.sandbox, root.join("usr/bin/sandbox"))?;
     fs::copy(&parts.tests, root.join("usr/bin/cgroups-tests"))?;
-    // The tests know the program and a directory for records by the paths of the build.
-    let built = root.join(parts.sandbox.strip_prefix("/").unwrap_or(&parts.sandbox));
-    let records = cache().join("target/x86_64-unknown-linux-gnu/tmp");
-    for dir in
-        [built.parent(), Some(root.join(records.strip_prefix("/").unwrap_or(&records))).as_deref()]
-            .into_iter()
-            .flatten()
-    {
-        fs::create_dir_all(dir)?;
-    }
-    symlink("/usr/bin/sandbox", built)?;
     for module in &parts.modules {
         fs::copy(module, root.join("lib/modules").join(module.file_name().unwrap_or_default()))?;
     }

@@ -16,6 +16,10 @@ const LOOK: &str = "id -u; grep cgroup /proc/mounts | cut -d ' ' -f 2; cat /proc
 const LEFT: &str = "find /run/sandbox /tmp/sandbox-* /run/user/1000/sandbox -mindepth 1 2> /dev/null; \
     find /sys/fs/cgroup -name 'sandbox-*'; true";
 
+/// The tests of cgroups, told where the program and their records are on the machine.
+const TESTS: &str = "export RUST_BACKTRACE=0 CARGO_BIN_EXE_sandbox=/usr/bin/sandbox
+    CARGO_TARGET_TMPDIR=/tmp cgroups-tests --test-threads 1 --skip leave_a_machine";
+
 /// The limits of a plan that is carried out by hand.
 const BY_HAND: &str = "cat > /tmp/look <<'end'
 line=$(grep 0:: /proc/self/cgroup); echo $line
@@ -80,7 +84,6 @@ fn failed(lesson: &serde_json::Value) -> String {
 #[test]
 fn version_2_serves_root_a_login_and_a_user_with_a_cgroup() {
     let unable = "sandbox run --only cgroups --memory 64m -- true";
-    let tests = "RUST_BACKTRACE=0 cgroups-tests --test-threads 1 --skip leave_a_machine";
     let Some(ran) = jobs(
         Case::V2,
         vec![
@@ -91,7 +94,7 @@ fn version_2_serves_root_a_login_and_a_user_with_a_cgroup() {
             lesson(Who::Student, 1),
             lesson(Who::Root, 2),
             Job::new(Who::Stranger, unable),
-            Job { timeout: 600, ..Job::new(Who::Login, tests) },
+            Job { timeout: 600, ..Job::new(Who::Login, TESTS) },
             Job::new(Who::Student, BY_HAND),
             lesson(Who::Student, 2),
             lesson(Who::Student, 4),
@@ -136,12 +139,11 @@ fn assert_only_rlimits(ran: &Ran, reason: &str) {
 }
 
 fn older(case: Case) {
-    let tests = "RUST_BACKTRACE=0 cgroups-tests --test-threads 1 --skip leave_a_machine";
     let wanted = vec![
         Job::new(Who::Stranger, LOOK),
         lesson(Who::Root, 3),
         lesson(Who::Stranger, 3),
-        Job { timeout: 600, ..Job::new(Who::Root, tests) },
+        Job { timeout: 600, ..Job::new(Who::Root, TESTS) },
     ];
     let Some(ran) = jobs(case, wanted) else { return };
     assert!(ran[0].stdout.starts_with("1000\n"), "{}", ran[0].stdout);
