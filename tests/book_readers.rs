@@ -73,10 +73,7 @@ fn a_reader_who_goes_away_leaves_nothing() {
     everybody("a reader who goes away", |who| {
         let server = served(who);
         let cookie = server.enter();
-        let mut stream = server.connect();
-        let headers = [cookie.as_str(), &server.origin()];
-        let request = server.request("POST", "/run", &headers, "part=namespaces.init");
-        stream.write_all(request.as_bytes()).unwrap();
+        let stream = server.ask_for(&cookie, "namespaces.init");
         until("the part runs", 20, || !descendants(server.pid()).is_empty());
         drop(stream);
         until("its processes are gone", 20, || descendants(server.pid()).is_empty());
@@ -92,10 +89,7 @@ fn thirty_readers_at_once_all_get_their_result_in_the_order_in_which_they_came()
         let ran = std::thread::scope(|scope| {
             let mut running = Vec::new();
             for cookie in &readers {
-                let mut stream = server.connect();
-                let headers = [cookie.as_str(), &server.origin()];
-                let request = server.request("POST", "/run", &headers, "part=chroot.chroot");
-                stream.write_all(request.as_bytes()).unwrap();
+                let mut stream = server.ask_for(cookie, "chroot.chroot");
                 // The order in which they come is the order in which they are read.
                 std::thread::sleep(Duration::from_millis(20));
                 running.push(scope.spawn(move || {
@@ -135,15 +129,8 @@ fn one_reader_with_many_requests_does_not_push_others_back() {
     everybody("a reader with many requests", |who| {
         let server = served(who);
         let (greedy, other) = (server.enter(), server.enter());
-        let headers = [greedy.as_str(), &server.origin()];
-        let request = server.request("POST", "/run", &headers, "part=chroot.chroot");
-        let streams: Vec<TcpStream> = (0..40)
-            .map(|_| {
-                let mut stream = server.connect();
-                stream.write_all(request.as_bytes()).unwrap();
-                stream
-            })
-            .collect();
+        let streams: Vec<TcpStream> =
+            (0..40).map(|_| server.ask_for(&greedy, "chroot.chroot")).collect();
         let answer = server.run(&other, "chroot.chroot");
         assert!(answer.body.contains("{\"html\":"), "{}", answer.body);
         let ahead = answer.body.matches("\"waiting\"").count();
@@ -312,21 +299,42 @@ fn half_sent_requests_keep_nobody_else_waiting_and_are_given_up() {
 }
 
 #[test]
-fn a_server_that_is_killed_leaves_nothing() {
-    everybody("a killed server", |who| {
-        let server = served(who);
+fn whoever_does_not_read_what_they_asked_for_is_let_go() {
+    everybody("answers that nobody reads", |who| {
+        let server = Served::start(who, &[]);
+        let mut stream = server.connect();
+        stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+        // No key is needed to be answered, if only with a refusal.
+        let request = server.request("GET", "/", &[], "").replace("Connection: close\r\n", "");
+        while stream.write_all(request.as_bytes()).is_ok() {}
+        let gone = || stream.take_error().unwrap().is_some();
+        until("the connection is gone", 90, gone);
+        assert_eq!(server.get("/", &[&server.enter()]).status, 200);
+    });
+}
+
+#[test]
+fn a_server_that_is_killed_or_told_to_end_leaves_nothing() {
+    let ended_by = |who: &Who, signal| {
+        let mut server = served(who);
         let cookie = server.enter();
         let mut socket = terminal(&server, &cookie, "namespaces.uts");
         wait_for(&mut socket, "# ");
-        let mut stream = server.connect();
-        let headers = [cookie.as_str(), &server.origin()];
-        let request = server.request("POST", "/run", &headers, "part=namespaces.init");
-        stream.write_all(request.as_bytes()).unwrap();
+        let _stream = server.ask_for(&cookie, "namespaces.init");
         until("both run", 20, || descendants(server.pid()).len() > 3);
         let below = descendants(server.pid());
-        kill(server.pid(), Signal::SIGKILL).unwrap();
+        kill(server.pid(), signal).unwrap();
+        let status = server.wait();
+        assert_eq!(status.code(), (signal != Signal::SIGKILL).then_some(0), "{status}");
         let alive = |pid: &i32| std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
         until("its processes are gone", 20, || !below.iter().any(alive));
+        let said: String = server.stderr.iter().collect();
+        assert!(!said.contains("panicked") && !said.contains("error"), "{said}");
         assert_nothing_left(who);
+    };
+    everybody("a killed server", |who| {
+        for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            ended_by(who, signal);
+        }
     });
 }

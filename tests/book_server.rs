@@ -196,7 +196,7 @@ fn others_are_asked_for_the_password_that_was_shown() {
         }
         let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         let password = shown.split("knows the password: ").nth(1).unwrap();
-        let password = password.split(' ').next().unwrap();
+        let password = password.split(' ').next().unwrap().to_owned();
         let origin = server.origin();
         let asked = server.get("/", &[]);
         assert_eq!(asked.status, 403);
@@ -207,9 +207,24 @@ fn others_are_asked_for_the_password_that_was_shown() {
         assert_eq!(server.get(&format!("/?key={password}"), &[]).status, 403, "not in an address");
         let answer = server.post("/", &[&origin], &format!("key={password}"));
         assert_eq!(answer.status, 303, "{answer:?}");
-        let answer = server.run(&cookie(&answer), "chroot.chroot");
+        let reader = cookie(&answer);
+        let answer = server.run(&reader, "chroot.chroot");
         assert!(answer.body.contains("{\"html\":"), "{}", answer.body);
+        // A terminal that nothing limits is not for others.
+        let page = server.get("/", &[&reader]).body;
+        let limited = page.contains("<meta name=\"sandbox\" content=\"run terminal\">");
+        assert_eq!(limited, who.may_make_cgroups(), "{shown}");
+        assert_eq!(shown.contains("no terminals: no cgroup can be had"), !limited, "{shown}");
         assert_nothing_left(who);
+    });
+}
+
+#[test]
+fn a_dry_run_serves_nothing_and_there_is_no_book_in_json() {
+    everybody("a book that is not served", |who| {
+        let said = who.run(&["book", "--dry-run", "--port", "4321"]).succeeds();
+        assert_eq!(said, "the book would be served on 127.0.0.1:4321\n");
+        who.run(&["book", "--format", "json"]).ends_with(2).complains(&["leave out `--format`"]);
     });
 }
 

@@ -197,8 +197,12 @@
       const refit = new ResizeObserver(() => fit.fit());
       refit.observe(screen);
       terminal.onResize(tellSize);
+      // In pieces, as the server takes no message that is larger.
       terminal.onData((typed) => {
-        if (socket.readyState === WebSocket.OPEN) socket.send(encoder.encode(typed));
+        const bytes = encoder.encode(typed);
+        for (let at = 0; at < bytes.length && socket.readyState === WebSocket.OPEN; at += 32768) {
+          socket.send(bytes.subarray(at, at + 32768));
+        }
       });
       terminal.attachCustomKeyEventHandler((event) => {
         if (event.key !== 'Tab' || !event.shiftKey) return true;

@@ -68,19 +68,23 @@ impl Access {
         }
     }
 
-    /// Where the book is.
-    pub(super) fn url(&self) -> String {
-        if self.open {
-            format!("http://{}/", self.address)
-        } else {
-            format!("http://{}/?key={}", self.address, self.key)
+    /// Where the book is, on each address of this machine that it is served on.
+    pub(super) fn urls(&self) -> Vec<String> {
+        if !self.open {
+            return vec![format!("http://{}/?key={}", self.address, self.key)];
         }
+        if !self.address.ip().is_unspecified() {
+            return vec![format!("http://{}/", self.address)];
+        }
+        let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+        let all = all.filter_map(|at| at.address?.as_sockaddr_in().map(|at| at.ip()));
+        all.map(|ip| format!("http://{ip}:{}/", self.address.port())).collect()
     }
 
-    /// The same for one reader, who must come first.
+    /// Where it is on this machine, for one reader, who must come first.
     pub(super) fn url_for_one(&self) -> String {
         if self.open {
-            return self.url();
+            return self.urls().into_iter().next().unwrap_or_default();
         }
         let once = random(32);
         let url = format!("http://{}/?key={once}", self.address);

@@ -67,7 +67,7 @@ pub struct Options {
 struct Server {
     access: Access,
     line: Line,
-    terminals: Arc<Semaphore>,
+    terminals: Semaphore,
     has_terminal: bool,
     /// The parts that exist, as in `namespaces.uts`, and the part.
     parts: HashMap<String, lesson::Part>,
@@ -87,22 +87,21 @@ pub fn serve(options: &Options) -> Result<u8, Error> {
             hint: "start `sandbox book --listen` as an ordinary user".to_owned(),
         });
     }
-    let doing = "start the server";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     // Others than oneself get no terminal that nothing limits.
-    let limited = cgroups::choose(&host, &Limits::default(), "book").is_ok();
-    let mut options = Options { ..*options };
-    if options.terminal && options.listen.is_some() && !limited && !host.cgroups.user_manager {
-        options.terminal = false;
+    let limited =
+        host.cgroups.user_manager || cgroups::choose(&host, &Limits::default(), "book").is_ok();
+    let terminal = options.terminal && (options.listen.is_none() || limited);
+    if options.terminal && !terminal {
         show::note(
             "no terminals: no cgroup can be had here that would limit the memory of those whom you \
              do not know; `sandbox doctor` tells why",
         );
     }
-    runtime.map_err(Error::io(doing))?.block_on(listen(&options))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Error::io("start the server"))?.block_on(listen(options, terminal))
 }
 
-async fn listen(options: &Options) -> Result<u8, Error> {
+async fn listen(options: &Options, has_terminal: bool) -> Result<u8, Error> {
     let address = options.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = SocketAddr::new(address, options.port);
     let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
@@ -122,8 +121,8 @@ async fn listen(options: &Options) -> Result<u8, Error> {
     let server = Arc::new(Server {
         access: Access::new(address, options.listen.is_some()),
         line: Line::new(std::thread::available_parallelism().map_or(1, usize::from)),
-        terminals: Arc::new(Semaphore::new(terminal::MOST)),
-        has_terminal: options.terminal,
+        terminals: Semaphore::new(terminal::MOST),
+        has_terminal,
         parts,
         program: sealed::copy()?,
     });
@@ -132,7 +131,7 @@ async fn listen(options: &Options) -> Result<u8, Error> {
         .map(|kind| signal(kind).map_err(Error::io("wait for signals")));
     let [interrupt, terminate, hangup] = stop;
     let (mut interrupt, mut terminate, mut hangup) = (interrupt?, terminate?, hangup?);
-    // What still runs ends with this process: see `child`.
+    // What still runs ends with this process: see `arguments`.
     tokio::select! {
         never = accept(&listener, &server) => match never {},
         _ = interrupt.recv() => Ok(0),
@@ -182,24 +181,24 @@ fn router(server: &Arc<Server>) -> Router {
 
 /// Tells where the book is.
 fn greet(server: &Server, options: &Options) {
-    anstream::println!("{}", server.access.url());
-    if options.listen.is_some_and(|address| address.is_unspecified()) {
-        let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
-        let addresses = addresses.filter_map(|at| at.address?.as_sockaddr_in().map(|at| at.ip()));
-        let others: Vec<String> =
-            addresses.filter(|ip| !ip.is_loopback()).map(|ip| ip.to_string()).collect();
-        show::note(&format!("this machine's addresses: {}", others.join(", ")));
+    for url in server.access.urls() {
+        anstream::println!("{url}");
     }
     match server.access.password() {
         None => show::note(
             "the book, for this machine only; the address has a key in it, new at each start. \
              Ctrl-C ends it",
         ),
-        Some(password) => show::note(&format!(
-            "the book, for everybody who can reach this address and knows the password: \
-             {password}\nnote: what readers run, runs here, as you, in sandboxes; the password and \
-             what they type travel unencrypted. Ctrl-C ends it"
-        )),
+        Some(password) => {
+            show::note(&format!(
+                "the book, for everybody who can reach this address and knows the password: \
+                 {password}"
+            ));
+            show::note(
+                "what readers run, runs here, as you, in sandboxes; the password and what they \
+                 type travel unencrypted. Ctrl-C ends it",
+            );
+        }
     }
     if options.open {
         let mut browser = Command::new("xdg-open");

@@ -1,10 +1,11 @@
 //! `sandbox book`: the book of the lessons, with commands that run.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
 
 use super::Global;
+use super::stages::usage;
 use crate::book::{Options, serve};
 use crate::error::Error;
 
@@ -25,7 +26,15 @@ pub(crate) struct BookArgs {
 }
 
 pub(crate) fn book(args: &BookArgs, global: &Global) -> Result<u8, Error> {
-    global.json()?;
+    if global.json()? {
+        return Err(usage("a served book is nothing to print as JSON", "leave out `--format`"));
+    }
     let (port, listen, open) = (args.port, args.listen, args.open);
+    if global.dry_run {
+        let address = listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let address = SocketAddr::new(address, port);
+        anstream::println!("the book would be served on {address}");
+        return Ok(0);
+    }
     serve(&Options { port, listen, terminal: !args.no_terminal, open })
 }

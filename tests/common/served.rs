@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -66,6 +66,11 @@ impl Served {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// The port, on this machine.
     pub fn connect(&self) -> TcpStream {
         let port = self.host.rsplit_once(':').unwrap().1;
@@ -114,6 +119,14 @@ impl Served {
 
     pub fn origin(&self) -> String {
         format!("Origin: http://{}", self.host)
+    }
+
+    /// Asks for a part to be run, and leaves the answer to be read.
+    pub fn ask_for(&self, cookie: &str, part: &str) -> TcpStream {
+        let (headers, body) = ([cookie, &self.origin()], format!("part={part}"));
+        let mut stream = self.connect();
+        stream.write_all(self.request("POST", "/run", &headers, &body).as_bytes()).unwrap();
+        stream
     }
 
     /// Runs a part, and returns the lines that were told.
