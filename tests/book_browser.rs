@@ -114,12 +114,10 @@ fn the_terminal_answers_with_the_name_of_the_sandbox_and_is_gone_with_the_page()
         browser.picture(&format!("terminal-{}", who.name));
         // More than the server takes in one message.
         browser.press(&[], &format!("cat > /dev/null; echo pas''ted{ENTER}"));
-        browser.js(
-            "const pasted = new DataTransfer();
+        browser.js("const pasted = new DataTransfer();
             pasted.setData('text/plain', ('x'.repeat(99) + '\\n').repeat(2000) + '\\x04');
             document.querySelector('.xterm-helper-textarea').dispatchEvent(
-                new ClipboardEvent('paste', { clipboardData: pasted, bubbles: true }))",
-        );
+                new ClipboardEvent('paste', { clipboardData: pasted, bubbles: true }))");
         browser.until(60, &format!("return /\\npasted\\n/.test({screen})"));
         assert!(!descendants(server.pid()).is_empty());
         browser.close_page();

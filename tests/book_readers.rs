@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{Who, everybody};
 use nix::sys::signal::{Signal, kill};
-use served::{Served, assert_nothing_left, descendants, read, until};
+use served::{Served, alive, assert_nothing_left, descendants, read, until};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
@@ -213,9 +213,10 @@ fn a_terminal_reaches_neither_the_program_nor_the_environment_of_whoever_serves(
         nix::unistd::chown(&own, Some(who.uid.into()), Some(who.uid.into())).unwrap();
         let before = std::fs::metadata(&own).unwrap();
         let mut command = who.command(&own);
+        let tests = std::process::id().to_string();
         let server = Served::of(
             command
-                .args(["--die-with-parent", "book", "--port", "0"])
+                .args(["--die-with-parent", &tests, "book", "--port", "0"])
                 .env("SECRET_OF_WHOEVER_SERVES", "hunter2"),
         );
         let cookie = server.enter();
@@ -314,6 +315,15 @@ fn whoever_does_not_read_what_they_asked_for_is_let_go() {
 }
 
 #[test]
+fn a_part_whose_server_ended_before_it_began_does_nothing() {
+    everybody("a part that begins too late", |who| {
+        let ran = who.run(&["--die-with-parent", "1", "lesson", "namespaces.uts"]);
+        assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (143, "", ""));
+        assert!(!who.home().join(".local").exists(), "a rootfs was made");
+    });
+}
+
+#[test]
 fn a_server_that_is_killed_or_told_to_end_leaves_nothing() {
     let ended_by = |who: &Who, signal| {
         let mut server = served(who);
@@ -326,8 +336,7 @@ fn a_server_that_is_killed_or_told_to_end_leaves_nothing() {
         kill(server.pid(), signal).unwrap();
         let status = server.wait();
         assert_eq!(status.code(), (signal != Signal::SIGKILL).then_some(0), "{status}");
-        let alive = |pid: &i32| std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
-        until("its processes are gone", 20, || !below.iter().any(alive));
+        until("its processes are gone", 20, || !below.iter().copied().any(alive));
         let said: String = server.stderr.iter().collect();
         assert!(!said.contains("panicked") && !said.contains("error"), "{said}");
         assert_nothing_left(who);

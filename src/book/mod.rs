@@ -220,7 +220,8 @@ impl Server {
 /// The arguments with which a part of a lesson runs as a child of the server: it ends, and cleans up
 /// after itself, when the server does, however that ends.
 fn arguments(name: &str, how: &[&'static str]) -> Vec<String> {
-    let first = ["--die-with-parent", "lesson", name];
+    let server = std::process::id().to_string();
+    let first = ["--die-with-parent", &server, "lesson", name];
     first.into_iter().chain(how.iter().copied()).map(str::to_owned).collect()
 }
 

@@ -22,6 +22,8 @@ mod stages;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
 
 use crate::error::Error;
 use crate::show;
@@ -59,9 +61,9 @@ pub(crate) struct Global {
     /// Print what would be done, and do nothing
     #[arg(long, global = true)]
     dry_run: bool,
-    /// End when the process that started this one ends
-    #[arg(long, global = true, hide = true)]
-    die_with_parent: bool,
+    /// End when the process that started this one ends, which is this
+    #[arg(long, global = true, hide = true, value_name = "PID")]
+    die_with_parent: Option<i32>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -145,8 +147,12 @@ pub fn main() -> ExitCode {
         When::Always => Some(true),
         When::Never => Some(false),
     });
-    if cli.global.die_with_parent {
-        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
+    if let Some(parent) = cli.global.die_with_parent {
+        let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
+        // It may have ended before the kernel was asked to tell.
+        if getppid().as_raw() != parent {
+            return ExitCode::from(128 + Signal::SIGTERM as u8);
+        }
     }
     ExitCode::from(dispatch(cli).unwrap_or_else(|error| {
         show::error(&error);

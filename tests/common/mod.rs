@@ -88,6 +88,11 @@ impl Drop for Who {
     fn drop(&mut self) {
         let left = self.run(&["rootfs", "remove", "busybox"]);
         let _ = left; // there may be none
+        // The work directory of an overlay is closed even to its owner, and would stay behind.
+        if !nix::unistd::geteuid().is_root() {
+            let mut open = Command::new("chmod");
+            let _ = open.args(["-R", "u+rwx"]).arg(self.home()).stderr(Stdio::null()).status();
+        }
     }
 }
 

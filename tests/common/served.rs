@@ -38,9 +38,9 @@ impl std::fmt::Debug for Answer {
 
 impl Served {
     pub fn start(who: &Who, more: &[&str]) -> Served {
-        Served::of(
-            &mut who.sandbox(&[&["--die-with-parent", "book", "--port", "0"], more].concat()),
-        )
+        let tests = std::process::id().to_string();
+        let args = ["--die-with-parent", &tests, "book", "--port", "0"];
+        Served::of(&mut who.sandbox(&[&args, more].concat()))
     }
 
     /// What this command serves.
@@ -145,8 +145,12 @@ pub fn cookie(answer: &Answer) -> String {
 
 impl Drop for Served {
     fn drop(&mut self) {
+        let below = descendants(self.pid());
         let _ = kill(self.pid(), Signal::SIGTERM);
         let _ = self.child.wait();
+        if !std::thread::panicking() {
+            until("what it ran has ended too", 20, || !below.iter().copied().any(alive));
+        }
     }
 }
 
@@ -182,6 +186,11 @@ pub fn until(what: &str, seconds: u64, so: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "not so after {seconds} s: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+pub fn alive(pid: i32) -> bool {
+    // One that only waits to be waited for has no program any more.
+    std::path::Path::new(&format!("/proc/{pid}/exe")).exists()
 }
 
 /// The processes below another one.
