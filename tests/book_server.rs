@@ -196,7 +196,7 @@ fn others_are_asked_for_the_password_that_was_shown() {
         }
         let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         let password = shown.split("knows the password: ").nth(1).unwrap();
-        let password = password.split(' ').next().unwrap().to_owned();
+        let password = password.split(' ').next().unwrap();
         let origin = server.origin();
         let asked = server.get("/", &[]);
         assert_eq!(asked.status, 403);
@@ -224,6 +224,8 @@ fn a_dry_run_serves_nothing_and_there_is_no_book_in_json() {
     everybody("a book that is not served", |who| {
         let said = who.run(&["book", "--dry-run", "--port", "4321"]).succeeds();
         assert_eq!(said, "the book would be served on 127.0.0.1:4321\n");
+        let others = who.run(&["book", "--dry-run", "--listen", "127.0.0.2"]);
+        assert_eq!(others.status, if who.is_root() { 2 } else { 0 }, "{}", others.stderr);
         who.run(&["book", "--format", "json"]).ends_with(2).complains(&["leave out `--format`"]);
     });
 }

@@ -61,6 +61,8 @@ pub struct Options {
     pub terminal: bool,
     /// Whether to open the book in the browser.
     pub open: bool,
+    /// Whether only to say where it would be served.
+    pub dry_run: bool,
 }
 
 /// What all requests share.
@@ -87,6 +89,12 @@ pub fn serve(options: &Options) -> Result<u8, Error> {
             hint: "start `sandbox book --listen` as an ordinary user".to_owned(),
         });
     }
+    let address = options.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = SocketAddr::new(address, options.port);
+    if options.dry_run {
+        anstream::println!("the book would be served on {address}");
+        return Ok(0);
+    }
     // Others than oneself get no terminal that nothing limits.
     let limited =
         host.cgroups.user_manager || cgroups::choose(&host, &Limits::default(), "book").is_ok();
@@ -98,12 +106,10 @@ pub fn serve(options: &Options) -> Result<u8, Error> {
         );
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Error::io("start the server"))?.block_on(listen(options, terminal))
+    runtime.map_err(Error::io("start the server"))?.block_on(listen(address, options, terminal))
 }
 
-async fn listen(options: &Options, has_terminal: bool) -> Result<u8, Error> {
-    let address = options.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let address = SocketAddr::new(address, options.port);
+async fn listen(address: SocketAddr, options: &Options, has_terminal: bool) -> Result<u8, Error> {
     let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Error::Usage {
             problem: format!("{address} is in use"),

@@ -1,6 +1,6 @@
 //! `sandbox book`: the book of the lessons, with commands that run.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
 use clap::Args;
 
@@ -30,11 +30,5 @@ pub(crate) fn book(args: &BookArgs, global: &Global) -> Result<u8, Error> {
         return Err(usage("a served book is nothing to print as JSON", "leave out `--format`"));
     }
     let (port, listen, open) = (args.port, args.listen, args.open);
-    if global.dry_run {
-        let address = listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let address = SocketAddr::new(address, port);
-        anstream::println!("the book would be served on {address}");
-        return Ok(0);
-    }
-    serve(&Options { port, listen, terminal: !args.no_terminal, open })
+    serve(&Options { port, listen, terminal: !args.no_terminal, open, dry_run: global.dry_run })
 }

@@ -61,7 +61,7 @@ pub(crate) struct Global {
     /// Print what would be done, and do nothing
     #[arg(long, global = true)]
     dry_run: bool,
-    /// End when the process that started this one ends, which is this
+    /// End when this process does, which started this one
     #[arg(long, global = true, hide = true, value_name = "PID")]
     die_with_parent: Option<i32>,
 }

@@ -17,7 +17,7 @@ const LEFT: &str = "find /run/sandbox /tmp/sandbox-* /run/user/1000/sandbox -min
     find /sys/fs/cgroup -name 'sandbox-*'; true";
 
 /// The tests of cgroups, told where the program and their records are on the machine.
-const TESTS: &str = "export RUST_BACKTRACE=0 CARGO_BIN_EXE_sandbox=/usr/bin/sandbox
+const TESTS: &str = "RUST_BACKTRACE=0 CARGO_BIN_EXE_sandbox=/usr/bin/sandbox \
     CARGO_TARGET_TMPDIR=/tmp cgroups-tests --test-threads 1 --skip leave_a_machine";
 
 /// The limits of a plan that is carried out by hand.
