@@ -145,7 +145,7 @@ fn step_hint(call: &Syscall, errno: Errno) -> Option<String> {
             Syscall::Unshare(CloneFlags::CLONE_NEWUSER),
             Errno::EPERM | Errno::EACCES | Errno::ENOSPC,
         ) => {
-            return Some(crate::remedy::for_user_namespaces());
+            return Some(crate::machine::userns::for_user_namespaces());
         }
         (Syscall::Write(file, _), errno) => return write_hint(file, errno),
         (Syscall::Fork | Syscall::Clone(_) | Syscall::CloneIntoCgroup(_), Errno::EAGAIN) => {
@@ -227,7 +227,7 @@ fn write_hint(file: &Path, errno: Errno) -> Option<String> {
     let name = file.file_name()?.to_str()?;
     if file.starts_with("/proc/self") {
         let refused = matches!(errno, Errno::EPERM | Errno::EACCES);
-        return refused.then(crate::remedy::for_user_namespaces);
+        return refused.then(crate::machine::userns::for_user_namespaces);
     }
     let hint = match (name, errno) {
         ("cgroup.subtree_control", Errno::EBUSY) => {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use sandbox::cgroups::Version;
-use sandbox::lesson;
+use sandbox::teach::lesson;
 use scraper::{ElementRef, Html, Selector};
 
 /// Chapters by their path below book/src.

@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::Global;
 use super::stages::usage;
-use crate::book::{Options, serve};
 use crate::error::Error;
+use crate::serve::{Options, serve};
 
 #[derive(Args)]
 pub(crate) struct BookArgs {

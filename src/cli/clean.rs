@@ -2,8 +2,9 @@
 
 use super::Global;
 use crate::error::Error;
-use crate::host::Host;
-use crate::{show, state};
+use crate::machine::host::Host;
+use crate::run::state;
+use crate::show;
 
 pub(crate) fn clean(global: &Global) -> Result<u8, Error> {
     let json = global.json()?;

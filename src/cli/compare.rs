@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::stages::{rootfs, stage_set};
 use super::{Format, Global};
 use crate::error::Error;
-use crate::lesson::Side;
-use crate::matrix::Row;
-use crate::probe::{BUILT_IN, BuiltIn, Lab, Pair, Task};
-use crate::quote::sh_words;
 use crate::show;
 use crate::stages::join_user;
+use crate::syscall::quote::sh_words;
+use crate::teach::lesson::Side;
+use crate::teach::matrix::Row;
+use crate::teach::probe::{BUILT_IN, BuiltIn, Lab, Pair, Task};
 
 #[derive(Args)]
 pub(crate) struct CompareArgs {
@@ -90,7 +90,7 @@ fn side(set: &str) -> Result<Side, Error> {
 /// the same for people, or as a Markdown table.
 pub(crate) fn matrix(global: &Global) -> Result<u8, Error> {
     let lab = Lab::new(rootfs(None)?, global.trace).make_ready(&["overlay"])?;
-    let rows = crate::matrix::measure(&lab)?;
+    let rows = crate::teach::matrix::measure(&lab)?;
     match global.format {
         Format::Text => anstream::print!("{}", show::matrix(&rows)),
         Format::Markdown => anstream::print!("{}", show::matrix_markdown(&rows)),

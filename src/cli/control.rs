@@ -14,15 +14,15 @@ use serde_json::{Value, json};
 use super::Global;
 use super::limits::LimitArgs;
 use super::stages::usage as wrong_usage;
+use crate::cgroups::usage::{self, Usage};
 use crate::cgroups::{self, Version};
 use crate::error::Error;
-use crate::host::Host;
+use crate::machine::host::Host;
 use crate::plan::Planned;
 use crate::run::Event;
+use crate::run::state::{Label, living};
 use crate::show;
-use crate::state::{Label, living};
 use crate::syscall::Syscall;
-use crate::usage::{self, Usage};
 
 #[derive(Args)]
 pub(crate) struct StatsArgs {

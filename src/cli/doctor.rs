@@ -6,12 +6,13 @@ use super::Global;
 use super::lesson::{summary, trial};
 use super::stages::rootfs;
 use crate::error::Error;
-use crate::examine::{Skip, skip};
-use crate::lesson::Side;
-use crate::probe::{Lab, Task};
-use crate::stage::StageName;
+use crate::show;
+use crate::stages::stage::StageName;
 use crate::stages::{STAGES, join_user, with_needs};
-use crate::{lesson, show, stand_in};
+use crate::teach::examine::{Skip, skip};
+use crate::teach::lesson::Side;
+use crate::teach::probe::{Lab, Task};
+use crate::teach::{lesson, stand_in};
 
 /// Prints `{"stages":[{"stage","works","reason","fix"}],"lessons":[…]}`, or the same for people.
 /// The exit code is 0 when every lesson can be done, else 1.

@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::Global;
 use crate::error::Error;
-use crate::host::Host;
-use crate::inspect::inspect;
+use crate::machine::host::Host;
+use crate::run::inspect::inspect;
+use crate::run::join;
+use crate::run::state::living;
 use crate::run::{Event, Options};
-use crate::stage::Command;
-use crate::state::living;
-use crate::{join, show};
+use crate::show;
+use crate::stages::stage::Command;
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
@@ -39,7 +40,7 @@ pub(crate) struct ExecArgs {
 pub(crate) fn ps(global: &Global) -> Result<u8, Error> {
     let sandboxes = living(&Host::gather().state_base)?;
     if global.json()? {
-        let one = |(name, label): &(String, crate::state::Label)| json!({ "name": name, "pid": label.pid, "stages": label.stages, "command": label.command });
+        let one = |(name, label): &(String, crate::run::state::Label)| json!({ "name": name, "pid": label.pid, "stages": label.stages, "command": label.command });
         let all: Vec<_> = sandboxes.iter().map(one).collect();
         anstream::println!("{:#}", json!({ "sandboxes": all }));
     } else {

@@ -11,11 +11,11 @@ use serde_json::json;
 use super::Global;
 use super::stages::usage;
 use crate::error::Error;
-use crate::host::Host;
 use crate::layers::{Driver, Layers, Volume, changes, marks, place};
-use crate::probe::Lab;
+use crate::machine::host::Host;
 use crate::show;
-use crate::stage::StageName;
+use crate::stages::stage::StageName;
+use crate::teach::probe::Lab;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Storage {
@@ -134,7 +134,8 @@ impl LayerArgs {
         let layers = Layers { lowers, ..kept(host, name, driver)? };
         if !layers.found && layers.dir.exists() {
             // A run that was killed before it could write anything.
-            crate::tree::remove(&layers.dir).map_err(Error::io("remove an unfinished layer"))?;
+            crate::machine::files::remove(&layers.dir)
+                .map_err(Error::io("remove an unfinished layer"))?;
         }
         if layers.found
             && lies_on(&layers)? != [layers.lowers.clone(), vec![rootfs.into()]].concat()
@@ -232,7 +233,7 @@ pub(crate) fn layers(args: &LayersArgs, global: &Global) -> Result<u8, Error> {
     if args.remove {
         hold(&layers, name)?;
         if !global.dry_run {
-            crate::tree::remove(&layers.dir).map_err(Error::io("remove the layer"))?;
+            crate::machine::files::remove(&layers.dir).map_err(Error::io("remove the layer"))?;
         }
         let verb = if global.dry_run { "would be removed" } else { "removed" };
         anstream::println!("{verb}: {name}");

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::limits::{CpuSet, Cpus, Limits, Memory, Pids, Rate, Weight};
+use crate::cgroups::{CpuSet, Cpus, Limits, Memory, Pids, Rate, Weight};
 
 #[derive(Args, Clone)]
 #[command(

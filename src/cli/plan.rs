@@ -41,7 +41,7 @@ pub(crate) fn plan(args: PlanArgs, global: &Global) -> Result<u8, Error> {
     let plan = Plan::new(&spec)?;
     match args.form {
         Form::Text => print(&plan, global)?,
-        Form::Sh => anstream::print!("{}", show::script(&plan)),
+        Form::Sh => anstream::print!("{}", crate::plan::script::script(&plan)),
         Form::Json => anstream::println!("{}", show::plan_json(&plan)),
     }
     Ok(0)

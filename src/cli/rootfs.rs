@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::Global;
 use crate::error::Error;
-use crate::{lesson, show};
+use crate::show;
+use crate::teach::lesson;
 use needs::Needs;
 
 /// The name of the rootfs that is used when none is asked for.

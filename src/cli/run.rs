@@ -8,10 +8,11 @@ use super::Global;
 use super::stages::{StageArgs, usage};
 use crate::error::Error;
 use crate::plan::{Plan, Planned};
+use crate::run::state;
+use crate::run::state::Label;
 use crate::run::{Event, Options};
-use crate::stage::Spec;
-use crate::state::Label;
-use crate::{show, state};
+use crate::show;
+use crate::stages::stage::Spec;
 
 #[derive(Args)]
 pub(crate) struct RunArgs {

@@ -10,13 +10,14 @@ use rootfs_fetch::{Progress, Store};
 use super::layers::LayerArgs;
 use super::limits::LimitArgs;
 use crate::cgroups;
+use crate::cgroups::Limits;
 use crate::error::Error;
-use crate::host::Host;
-use crate::limits::Limits;
+use crate::machine::host::Host;
+use crate::machine::scope;
 use crate::plan::rlimits_serve;
-use crate::stage::{Command, Propagation, Settings, Spec, StageName};
+use crate::show;
+use crate::stages::stage::{Command, Propagation, Settings, Spec, StageName};
 use crate::stages::{LEVELS, STAGES, find, join_user};
-use crate::{scope, show};
 
 #[derive(Clone, Copy, ValueEnum)]
 enum PropagationArg {
@@ -117,7 +118,7 @@ impl StageArgs {
             fresh_env: false,
             workdir: self.workdir.clone(),
         };
-        let id = crate::state::new_id();
+        let id = crate::run::state::new_id();
         let layers = self.layers.layers(&stages, &mut host, &rootfs, lowers, &id)?;
         let mut settings = settings;
         settings.limits.find_disks(Path::new("/"));

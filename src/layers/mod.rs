@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::host::Host;
+use crate::machine::host::Host;
 
 pub use changes::{Change, Kind, Mark, changes, marks};
 pub use volume::{Volume, place};

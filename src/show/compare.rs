@@ -4,8 +4,8 @@ use colored::Colorize;
 
 use super::table::{Row, table};
 use super::text::{fold, pad, width, wrap};
-use crate::matrix;
-use crate::probe::{BUILT_IN, BuiltIn, Pair};
+use crate::teach::matrix;
+use crate::teach::probe::{BUILT_IN, BuiltIn, Pair};
 
 /// Two isolation levels side by side.
 pub(crate) fn comparison(names: [&str; 2], rows: &[(BuiltIn, Pair)]) -> String {

@@ -4,7 +4,7 @@ use colored::Colorize;
 use serde_json::{Value, json};
 
 use super::text::{pad, width, wrap};
-use crate::stage::Stage;
+use crate::stages::stage::Stage;
 
 /// One stage: what it is, isolates and leaks, and where to read on.
 pub fn stage(stage: &dyn Stage) -> String {

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::lesson::ALIKE;
 use super::table::complete;
-use crate::attacks;
-use crate::lesson::Part;
+use crate::teach::attacks;
+use crate::teach::lesson::Part;
 
 /// With more calls than these, they are behind a fold.
 const MANY: usize = 10;

@@ -3,8 +3,8 @@
 use colored::Colorize;
 
 use super::text::{pad, width, wrap};
-use crate::inspect::Inspection;
-use crate::state::Label;
+use crate::run::inspect::Inspection;
+use crate::run::state::Label;
 
 /// What there is to know about a process.
 pub fn inspection(found: &Inspection) -> String {

@@ -4,9 +4,9 @@ use colored::Colorize;
 
 use super::table::{Row, table};
 use super::text::{pad, width, wrap};
-use crate::examine::{Report, Skip};
-use crate::lesson::{Action, Lesson, Part, Place, Prediction};
 use crate::plan::Planned;
+use crate::teach::examine::{Report, Skip};
+use crate::teach::lesson::{Action, Lesson, Part, Place, Prediction};
 
 /// How many calls with the same reason are shown before the rest is only counted.
 pub(crate) const ALIKE: usize = 3;
@@ -79,7 +79,7 @@ pub fn report(part: &Part, report: &Report) -> String {
     out + "\n"
 }
 
-fn row<'a>(step: &'a Action, pair: &'a crate::probe::Pair) -> Row<'a> {
+fn row<'a>(step: &'a Action, pair: &'a crate::teach::probe::Pair) -> Row<'a> {
     let prompt = match step.place {
         Place::Host => "host $ ",
         Place::Sandbox => "sandbox $ ",

@@ -12,7 +12,6 @@ mod layers;
 mod lesson;
 mod plan;
 mod record;
-mod script;
 mod table;
 mod text;
 mod usage;
@@ -36,7 +35,6 @@ pub use lesson::{
 };
 pub use plan::{event, plan, plan_json};
 pub use record::{lesson_json, lesson_markdown, part_json, part_markdown};
-pub use script::script;
 pub use text::{width, wrap};
 pub use usage::{over, usage};
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::lesson::Tally;
 use super::plan::step_json;
 use super::table::cell;
-use crate::examine::Report;
-use crate::lesson::{Lesson, Part, Place, Side};
-use crate::probe::{Outcome, Pair};
+use crate::teach::examine::Report;
+use crate::teach::lesson::{Lesson, Part, Place, Side};
+use crate::teach::probe::{Outcome, Pair};
 
 /// A part that was gone through, in the JSON form of `sandbox lesson --format json`.
 pub fn part_json(part: &Part, report: &Report) -> Value {

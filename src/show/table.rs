@@ -4,7 +4,7 @@
 use colored::Colorize;
 
 use super::text::{cut, fold, pad, width, wrap};
-use crate::probe::{Outcome, Pair};
+use crate::teach::probe::{Outcome, Pair};
 
 /// The narrowest terminal on which two sides stand beside each other, in columns.
 const SIDE_BY_SIDE: usize = 100;

@@ -3,8 +3,8 @@
 use colored::Colorize;
 
 use super::text::pad;
-use crate::state::Label;
-use crate::usage::Usage;
+use crate::cgroups::usage::Usage;
+use crate::run::state::Label;
 
 /// Goes back over this many lines that were printed, to print them anew.
 pub fn over(lines: usize) -> String {

@@ -10,7 +10,7 @@
 
 // ANCHOR: stage
 use crate::cgroups::{Own, Version};
-use crate::stage::{About, Spec, Stage, StageName, Step, Undo};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step, Undo};
 use crate::syscall::Syscall;
 
 pub(super) struct Cgroups;

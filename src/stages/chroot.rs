@@ -13,7 +13,7 @@
 // ANCHOR: stage
 use std::path::PathBuf;
 
-use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step};
 use crate::syscall::Syscall;
 
 pub(super) struct Chroot;

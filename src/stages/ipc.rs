@@ -6,7 +6,7 @@
 // ANCHOR: stage
 use nix::sched::CloneFlags;
 
-use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step};
 use crate::syscall::Syscall;
 
 pub(super) struct Ipc;

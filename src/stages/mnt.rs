@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 
-use crate::stage::{About, Propagation, Spec, Stage, StageName, Step};
+use crate::stages::stage::{About, Propagation, Spec, Stage, StageName, Step};
 use crate::syscall::Syscall;
 
 pub(super) struct Mnt;

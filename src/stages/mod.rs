@@ -11,13 +11,14 @@ mod pid;
 mod pivot_root;
 mod rlimits;
 mod rootfs;
+pub mod stage;
 mod stand_in;
 mod time;
 mod user;
 mod uts;
 
-use crate::host::Host;
-use crate::stage::{Stage, StageName};
+use crate::machine::host::Host;
+use crate::stages::stage::{Stage, StageName};
 
 /// Every stage, in the order in which they run. The order of teaching is the lessons' business.
 pub const STAGES: &[&dyn Stage] = &[

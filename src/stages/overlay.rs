@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::MsFlags;
 
 use crate::layers::Driver;
-use crate::stage::{About, Spec, Stage, StageName, Step, Undo};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step, Undo};
 use crate::syscall::Syscall;
 
 pub(super) struct Overlay;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use nix::mount::MntFlags;
 
-use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step};
 use crate::syscall::Syscall;
 
 pub(super) struct PivotRoot;

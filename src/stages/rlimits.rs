@@ -8,7 +8,7 @@
 // ANCHOR: stage
 use nix::sys::resource::Resource;
 
-use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step};
 use crate::syscall::Syscall;
 
 pub(super) struct Rlimits;

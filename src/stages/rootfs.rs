@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
 
-use crate::stage::{About, Spec, Stage, StageName, Step, Undo};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step, Undo};
 use crate::syscall::Syscall;
 
 pub(super) struct Rootfs;

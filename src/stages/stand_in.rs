@@ -13,7 +13,7 @@ use nix::sys::resource::Resource;
 
 use super::cgroups::plus;
 use crate::cgroups::Version;
-use crate::stage::{About, Spec, Stage, StageName, Step, Undo};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step, Undo};
 use crate::syscall::Syscall;
 
 pub(super) struct StandIn;

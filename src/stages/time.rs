@@ -6,7 +6,7 @@
 //! `pid`, it is the children who will be in it (and, with newer kernels, who calls execve(2)).
 
 // ANCHOR: stage
-use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step};
 use crate::syscall::{CLONE_NEWTIME, Syscall};
 
 pub(super) struct Time;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use nix::sched::CloneFlags;
 
-use crate::stage::{About, Spec, Stage, StageName, Step};
+use crate::stages::stage::{About, Spec, Stage, StageName, Step};
 use crate::syscall::Syscall;
 
 pub(super) struct User;

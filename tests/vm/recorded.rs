@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
 use sandbox::cgroups::Version;
-use sandbox::lesson::{self, Lesson};
 use sandbox::show::{part_html, prediction_html};
+use sandbox::teach::lesson::{self, Lesson};
 use serde_json::Value;
 
 /// Set to keep what was printed, instead of comparing it with what is kept.

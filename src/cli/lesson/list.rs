@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::super::{Format, Global};
 use super::{LessonArgs, join_user, lab};
 use crate::error::Error;
-use crate::examine::{Skip, possible};
-use crate::lesson::Lesson;
-use crate::probe::Lab;
-use crate::progress::Progress;
 use crate::show;
+use crate::teach::examine::{Skip, possible};
+use crate::teach::lesson::Lesson;
+use crate::teach::probe::Lab;
+use crate::teach::progress::Progress;
 
 /// The lessons, and what this machine can do of them, found out by trying.
 pub(super) fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Result<u8, Error> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rootfs_fetch::Verified;
 
-use crate::lesson::Lesson;
+use crate::teach::lesson::Lesson;
 
 /// What a lesson runs, and a rootfs has not.
 pub(crate) struct Needs {

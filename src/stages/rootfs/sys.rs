@@ -6,7 +6,7 @@ use nix::mount::MsFlags;
 
 use super::{bind, mount};
 use crate::cgroups::Version;
-use crate::stage::{Spec, Step};
+use crate::stages::stage::{Spec, Step};
 use crate::syscall::Syscall;
 
 const QUIET: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);

@@ -6,7 +6,7 @@ use nix::mount::MsFlags;
 
 use super::{bind, mount};
 use crate::layers::Volume;
-use crate::stage::{Spec, Step};
+use crate::stages::stage::{Spec, Step};
 use crate::syscall::Syscall;
 
 /// The mounts that were asked for, and at the end the root itself read-only.

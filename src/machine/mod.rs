@@ -1,0 +1,9 @@
+//! This machine, and what the kernel and other programs do for us here.
+
+pub mod files;
+pub mod host;
+pub(crate) mod kernel;
+pub(crate) mod netlink;
+pub mod scope;
+pub(crate) mod sealed;
+pub mod userns;
