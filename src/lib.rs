@@ -12,6 +12,7 @@ pub mod layers;
 pub mod machine;
 pub mod plan;
 pub mod run;
+mod scalar;
 #[cfg(feature = "book")]
 pub mod serve;
 pub mod show;

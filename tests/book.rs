@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use sandbox::cgroups::Version;
-use sandbox::teach::lesson;
+use sandbox::teach::read;
 use scraper::{ElementRef, Html, Selector};
 
 /// Chapters by their path below book/src.
@@ -179,7 +179,7 @@ fn every_lesson_has_a_chapter_every_part_a_section_and_every_block_its_part() {
     let dir = tempfile::tempdir().unwrap();
     let pages = build(dir.path(), &Arc::default());
     let [version_2, version_1] =
-        [Version::V2, Version::V1].map(|version| lesson::of_version(version).unwrap());
+        [Version::V2, Version::V1].map(|version| read::of_version(version).unwrap());
     let mut known = BTreeSet::new();
     for lesson in &version_2 {
         let name = format!("lessons/{}.html", lesson.slug);

@@ -10,7 +10,7 @@ mod served;
 use std::time::Duration;
 
 use common::{as_root, as_user, everybody};
-use sandbox::cgroups::{Cgroups, Version};
+use sandbox::cgroups::{Hierarchies, Version};
 use served::{Served, assert_nothing_left, cookie, descendants};
 
 #[test]
@@ -96,7 +96,7 @@ fn a_part_that_does_not_exist_is_refused_and_a_command_is_not_one() {
 fn a_part_for_another_version_of_cgroups_is_told_as_such() {
     as_root("another version", |who| {
         let server = Served::start(who, &[]);
-        let name = match Cgroups::gather().version() {
+        let name = match Hierarchies::gather().version() {
             Some(Version::V1) => "cgroups.one-tree",
             _ => "cgroups.trees",
         };

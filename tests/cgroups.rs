@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{Ran, Who, as_root, as_user, elsewhere, everybody, skip};
-use sandbox::cgroups::{Cgroups, Version};
+use sandbox::cgroups::{Hierarchies, Version};
 use serde_json::Value;
 
 /// Runs a test for everybody who may make cgroups here, and shows that the others are told.
@@ -23,12 +23,12 @@ fn with_cgroups(test: &str, act: impl Fn(&Who)) {
         assert_eq!(refused.status, 125);
         let told = ["only root may", "no cgroup hierarchy", "cannot be had"];
         assert!(told.iter().any(|words| refused.said().contains(words)), "{}", refused.stderr);
-        assert!(!who.is_root() || Cgroups::gather().hierarchies.is_empty(), "{}", refused.stderr);
+        assert!(!who.is_root() || Hierarchies::gather().0.is_empty(), "{}", refused.stderr);
     });
 }
 
 fn version() -> Version {
-    Cgroups::gather().version().unwrap_or(Version::V2)
+    Hierarchies::gather().version().unwrap_or(Version::V2)
 }
 
 /// The file of a limit where it can be read from inside.

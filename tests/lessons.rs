@@ -198,7 +198,7 @@ fn a_wrong_lesson_file_is_an_error_with_the_place_and_the_nearest_name() {
         );
         check("    learned:", "    lerned:", &["1.yaml:", "`lerned`", "did you mean `learned`?"]);
         check("lesson: 1", "lesson: one", &["1.yaml:2:9:", "invalid type"]);
-        check("format: 1", "format: 2", &["1.yaml:1:", "format 2 is not known"]);
+        check("format: 2", "format: 3", &["1.yaml:1:", "format 3 is not known"]);
         check("about: pwd", "about: pvd", &["1.yaml:", "runs no `pvd`"]);
         check("attack: proc-root", "attack: proc-rot", &["did you mean `proc-root`?"]);
     });

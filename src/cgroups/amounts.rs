@@ -4,9 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, de};
-
 use super::hierarchy::Version;
+use crate::scalar::scalar;
 
 /// The microseconds over which a CPU quota is counted; what the kernel and container runtimes use.
 pub(super) const PERIOD: u64 = 100_000;
@@ -29,6 +28,15 @@ impl Memory {
         match (self.0, memory.0) {
             (Some(total), Some(memory)) => Memory(Some(total.saturating_sub(memory))),
             _ => Memory(None),
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => write!(f, "max"),
+            Some(bytes) => write!(f, "{bytes}"),
         }
     }
 }
@@ -75,6 +83,15 @@ impl Cpus {
     }
 }
 
+impl fmt::Display for Cpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => write!(f, "max"),
+            Some(quota) => write!(f, "{}", quota as f64 / PERIOD as f64),
+        }
+    }
+}
+
 impl FromStr for Cpus {
     type Err = String;
 
@@ -107,6 +124,12 @@ impl Weight {
     /// The same in version 1, where everybody has 1024.
     pub(super) fn shares(self) -> u64 {
         (self.0 * 1024 / 100).clamp(2, 262_144)
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
     }
 }
 
@@ -149,6 +172,12 @@ impl FromStr for Pids {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CpuSet(pub String);
 
+impl fmt::Display for CpuSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl FromStr for CpuSet {
     type Err = String;
 
@@ -177,6 +206,12 @@ pub struct Rate {
     pub per_second: u64,
 }
 
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.per_second)
+    }
+}
+
 impl FromStr for Rate {
     type Err = String;
 
@@ -191,29 +226,7 @@ impl FromStr for Rate {
     }
 }
 
-macro_rules! read_from_yaml_as_text {
-    ($($name:ident),*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                #[derive(Deserialize)]
-                #[serde(untagged)]
-                enum Scalar {
-                    Whole(u64),
-                    Fraction(f64),
-                    Text(String),
-                }
-                let text = match Scalar::deserialize(deserializer)? {
-                    Scalar::Whole(number) => number.to_string(),
-                    Scalar::Fraction(number) => number.to_string(),
-                    Scalar::Text(text) => text,
-                };
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-    )*};
-}
-
-read_from_yaml_as_text!(Memory, Cpus, Weight, Pids, CpuSet, Rate);
+scalar!(Memory, Cpus, Weight, Pids, CpuSet, Rate);
 
 #[cfg(test)]
 mod tests {

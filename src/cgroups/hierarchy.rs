@@ -1,16 +1,22 @@
-//! Where this process stands in the cgroup hierarchies, and where a sandbox may make its own.
+//! Where this process stands in the cgroup hierarchies, and where in them cgroups can be made.
 //!
 //! Nothing here knows a path by heart: /proc/self/cgroup says in which cgroup of each hierarchy
 //! this process is, and /proc/self/mountinfo where the hierarchies are mounted; see cgroups(7).
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
+use serde::Deserialize;
+
+use crate::machine::mounts::{self, Mount};
 
 /// Which kind of hierarchy it is. What differs is explained in cgroups(7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Version {
     /// One of many trees, each with controllers of its own.
     V1,
@@ -59,43 +65,32 @@ pub enum Refusal {
 
 /// All that this machine has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cgroups {
-    /// The hierarchies.
-    pub hierarchies: Vec<Hierarchy>,
+pub struct Hierarchies(pub Vec<Hierarchy>);
+
+impl Hierarchies {
+    /// Looks at this machine.
+    pub fn gather() -> Hierarchies {
+        let mounts = mounts::table().unwrap_or_default();
+        let own = fs::read("/proc/self/cgroup").unwrap_or_default();
+        let lines = own.split(|byte| *byte == b'\n');
+        Hierarchies(lines.filter_map(|line| hierarchy(line, &mounts)).collect())
+    }
+
     /// The CPUs and the memory nodes that our own cgroup may use, as cpuset(7) writes them: in
     /// version 1 a new cgroup begins with none.
-    pub cpuset: (String, String),
-    /// Whether swap is counted and limited.
-    pub swap: bool,
-    /// Whether clone3(2) can start a process in a cgroup.
-    pub clone_into: bool,
-    /// Whether the user's own service manager could lend a cgroup.
-    pub user_manager: bool,
-}
+    pub fn cpuset(&self) -> (String, String) {
+        let Some(hierarchy) = self.0.iter().find(|hierarchy| hierarchy.has("cpuset")) else {
+            return Default::default();
+        };
+        let read = |file| fs::read_to_string(hierarchy.own.join(file)).unwrap_or_default();
+        (read("cpuset.cpus").trim().to_owned(), read("cpuset.mems").trim().to_owned())
+    }
 
-impl Cgroups {
-    /// Looks at this machine.
-    pub fn gather() -> Cgroups {
-        let read = |file| fs::read_to_string(file).unwrap_or_default();
-        let mounts = read("/proc/self/mountinfo");
-        let own = read("/proc/self/cgroup");
-        let hierarchies: Vec<Hierarchy> =
-            own.lines().filter_map(|line| hierarchy(line, &mounts)).collect();
-        let cpuset = hierarchies.iter().find(|h| h.has("cpuset")).map(|hierarchy| {
-            let read = |file| fs::read_to_string(hierarchy.own.join(file)).unwrap_or_default();
-            (read("cpuset.cpus").trim().to_owned(), read("cpuset.mems").trim().to_owned())
-        });
-        let v1_memory = hierarchies.iter().find(|hierarchy| hierarchy.has("memory"));
-        let swap = v1_memory.map_or_else(
-            || Path::new("/proc/swaps").exists(),
-            |memory| memory.own.join("memory.memsw.limit_in_bytes").exists(),
-        );
-        Cgroups {
-            swap,
-            cpuset: cpuset.unwrap_or_default(),
-            clone_into: crate::machine::kernel::has_clone3(),
-            user_manager: crate::machine::scope::is_possible(),
-            hierarchies,
+    /// Whether swap is counted and limited.
+    pub fn counts_swap(&self) -> bool {
+        match self.0.iter().find(|hierarchy| hierarchy.has("memory")) {
+            Some(v1) => v1.own.join("memory.memsw.limit_in_bytes").exists(),
+            None => Path::new("/proc/swaps").exists(),
         }
     }
 
@@ -103,19 +98,19 @@ impl Cgroups {
     /// cgroup at or above ours offers it.
     pub fn with(&self, controller: &str) -> Option<&Hierarchy> {
         let name = |hierarchy: &Hierarchy| name_in(hierarchy.version, controller);
-        let v1 = self.hierarchies.iter().find(|h| h.has(name(h)));
+        let v1 = self.0.iter().find(|h| h.has(name(h)));
         v1.or_else(|| {
             let offers = |h: &&Hierarchy| {
                 h.version == Version::V2 && (offered(&h.own, controller) || controller == "freezer")
             };
-            self.hierarchies.iter().find(offers)
+            self.0.iter().find(offers)
         })
     }
 
     /// Which version limits memory, processes and time here: 1 on hybrid machines.
     pub fn version(&self) -> Option<Version> {
         let any = self.with("memory").or_else(|| self.with("pids")).or_else(|| self.with("cpu"));
-        any.or(self.hierarchies.first()).map(|hierarchy| hierarchy.version)
+        any.or(self.0.first()).map(|hierarchy| hierarchy.version)
     }
 }
 
@@ -143,64 +138,43 @@ fn offered(own: &Path, controller: &str) -> bool {
 }
 
 /// The hierarchy that a line of /proc/self/cgroup is about: `ID:controllers:path`.
-fn hierarchy(line: &str, mounts: &str) -> Option<Hierarchy> {
-    let mut fields = line.splitn(3, ':').skip(1);
-    let (controllers, path) = (fields.next()?, fields.next()?);
+fn hierarchy(line: &[u8], mounts: &[Mount]) -> Option<Hierarchy> {
+    let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
+    let controllers = std::str::from_utf8(fields.next()?).ok()?;
+    let path = Path::new(OsStr::from_bytes(fields.next()?));
     let version = if controllers.is_empty() { Version::V2 } else { Version::V1 };
     if controllers.starts_with("name=") {
         return None; // it limits nothing
     }
     let controllers: Vec<String> =
         controllers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    let found: Vec<Mounted> =
-        mounts.lines().filter_map(|line| mounted(line, version, &controllers)).collect();
-    let at = |mount: &&Mounted| Path::new(path).starts_with(&mount.root);
-    let Some(mount) = found.iter().rev().find(at) else {
+    let found: Vec<&Mount> =
+        mounts.iter().filter(|mount| mounts_it(mount, version, &controllers)).collect();
+    let shows_us = |mount: &&&Mount| path.starts_with(&mount.root);
+    let Some(mount) = found.iter().rev().find(shows_us) else {
         let mount = found.first()?;
         let (own, refusal) = (mount.point.clone(), Some(Refusal::OutOfView));
         return Some(Hierarchy { version, controllers, own, places: Vec::new(), refusal });
     };
-    let below = Path::new(path).strip_prefix(&mount.root).ok()?;
+    let below = path.strip_prefix(&mount.root).ok()?;
     let own =
         if below.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(below) };
     let (places, refusal) = match version {
-        _ if mount.read_only => (Vec::new(), Some(Refusal::ReadOnly)),
+        _ if mount.has("ro") => (Vec::new(), Some(Refusal::ReadOnly)),
         Version::V1 => places_v1(&own, &controllers),
         Version::V2 => places_v2(&own, &mount.point),
     };
     Some(Hierarchy { version, controllers, own, places, refusal })
 }
 
-struct Mounted {
-    /// What part of the hierarchy is mounted.
-    root: PathBuf,
-    /// Where.
-    point: PathBuf,
-    read_only: bool,
-}
-
-/// A line of mountinfo, see proc(5), if it mounts this hierarchy.
-fn mounted(line: &str, version: Version, controllers: &[String]) -> Option<Mounted> {
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let mount: Vec<&str> = mount.split(' ').collect();
-    let mut filesystem = filesystem.split(' ');
-    let kind = filesystem.next()?;
-    let options = filesystem.nth(1)?;
-    let is_it = match version {
+/// Whether this mount is of the hierarchy with these controllers.
+fn mounts_it(mount: &Mount, version: Version, controllers: &[String]) -> bool {
+    match version {
         Version::V1 => {
-            kind == "cgroup"
-                && options
-                    .split(',')
-                    .any(|option| Some(option) == controllers.first().map(String::as_str))
+            mount.kind == b"cgroup" && controllers.first().is_some_and(|first| mount.has(first))
         }
-        Version::V2 => kind == "cgroup2",
-    };
-    let has_ro = |options: &str| options.split(',').any(|option| option == "ro");
-    is_it.then(|| Mounted {
-        root: PathBuf::from(mount[3]),
-        point: crate::machine::files::unescape(mount[4]),
-        read_only: has_ro(mount[5]) || has_ro(options),
-    })
+        Version::V2 => mount.kind == b"cgroup2",
+    }
 }
 
 fn places_v1(own: &Path, controllers: &[String]) -> (Vec<Place>, Option<Refusal>) {

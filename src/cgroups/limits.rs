@@ -1,35 +1,53 @@
-//! What a sandbox may use: the limits as people write them, and the files that they become.
+//! What a sandbox may use: the limits as people write them, the files that they become in each
+//! version, and what it means when the kernel takes one not.
 
-use serde::Deserialize;
+use std::path::Path;
+
+use clap::Args;
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::amounts::{CpuSet, Cpus, Memory, PERIOD, Pids, Rate, Weight};
 use super::hierarchy::{Version, disk};
+use crate::error::Error;
 
-/// The limits that were asked for. What is `None` or empty is left as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+/// The limits that were asked for, with the names that users of docker and podman know. What is
+/// `None` or empty is left as it is.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// Memory in bytes, without swap.
+    /// No more memory than this: 64m, 1g, or max
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     pub memory: Option<Memory>,
-    /// Memory and swap together, in bytes; the same as `memory` when only that is given.
+    /// No more memory and swap together than this [default: as --memory, so no swap]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub memory_swap: Option<Memory>,
-    /// Memory in bytes above which a process is slowed down, not killed. Only in version 2.
+    /// Slow down above this much memory (cgroup version 2)
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub memory_high: Option<Memory>,
-    /// How many CPUs' time.
-    pub cpus: Option<Cpus>,
-    /// The share of the CPUs when they are short: 100 is everybody's.
-    pub cpu_weight: Option<Weight>,
-    /// The CPUs it may run on.
-    pub cpuset_cpus: Option<CpuSet>,
-    /// How many processes and threads.
+    /// No more processes than this, ours that wait among them: a number, or max
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub pids_limit: Option<Pids>,
-    /// Bytes a second read from a disk.
+    /// No more CPU time than so many CPUs have: 0.5, 2, or max
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub cpus: Option<Cpus>,
+    /// The share of the CPUs when they are short: 1 to 10000; everybody has 100
+    #[arg(long, value_name = "WEIGHT", allow_hyphen_values = true)]
+    pub cpu_weight: Option<Weight>,
+    /// Run on these CPUs only: 0-1,3
+    #[arg(long, value_name = "CPUS", allow_hyphen_values = true)]
+    pub cpuset_cpus: Option<CpuSet>,
+    /// Read no more bytes a second from a disk, or from the one that a file is on
+    #[arg(long, value_name = "PATH:RATE")]
     pub device_read_bps: Vec<Rate>,
-    /// Bytes a second written to a disk.
+    /// Write no more bytes a second
+    #[arg(long, value_name = "PATH:RATE")]
     pub device_write_bps: Vec<Rate>,
-    /// Reads a second from a disk.
+    /// Make no more reads a second
+    #[arg(long, value_name = "PATH:RATE")]
     pub device_read_iops: Vec<Rate>,
-    /// Writes a second to a disk.
+    /// Make no more writes a second
+    #[arg(long, value_name = "PATH:RATE")]
     pub device_write_iops: Vec<Rate>,
 }
 
@@ -48,6 +66,15 @@ pub struct Setting {
     pub optional: bool,
 }
 
+fn setting(
+    controller: &'static str,
+    file: &'static str,
+    value: impl ToString,
+    why: &'static str,
+) -> Setting {
+    Setting { controller, file, value: value.to_string(), why, optional: false }
+}
+
 impl Limits {
     /// Whether nothing is limited.
     pub fn is_empty(&self) -> bool {
@@ -57,83 +84,105 @@ impl Limits {
     /// The writes that set these limits in a cgroup of this version, in an order in which the
     /// kernel takes them.
     pub fn settings(&self, version: Version) -> Vec<Setting> {
-        let mut settings = Vec::new();
-        let mut set = |controller, (v1, v2), value: String, why| {
-            let file = if version == Version::V1 { v1 } else { v2 };
-            settings.push(Setting { controller, file, value, why, optional: false });
-        };
-        if let Some(cpus) = self.cpuset_cpus.as_ref() {
-            let why = "run on these CPUs only";
-            set("cpuset", ("cpuset.cpus", "cpuset.cpus"), cpus.0.clone(), why);
+        match version {
+            Version::V1 => self.settings_v1(),
+            Version::V2 => self.settings_v2(),
+        }
+    }
+
+    fn settings_v1(&self) -> Vec<Setting> {
+        let mut all = Vec::new();
+        if let Some(cpus) = &self.cpuset_cpus {
+            all.push(setting("cpuset", "cpuset.cpus", &cpus.0, ON_CPUS));
         }
         if let Some(memory) = self.memory {
-            let files = ("memory.limit_in_bytes", "memory.max");
-            set("memory", files, memory.written(version), "no more memory than this");
-        }
-        if let Some(high) = self.memory_high.filter(|_| version == Version::V2) {
-            let why = "above this much memory, be slowed down";
-            set("memory", ("", "memory.high"), high.written(version), why);
+            let value = memory.written(Version::V1);
+            all.push(setting("memory", "memory.limit_in_bytes", value, MEMORY));
         }
         if let Some(cpus) = self.cpus {
-            match version {
-                Version::V1 => {
-                    let why = "so many microseconds of CPU time in every tenth of a second";
-                    let quota = cpus.quota().map_or("-1".to_owned(), |quota| quota.to_string());
-                    set("cpu", ("cpu.cfs_quota_us", ""), quota, why);
-                }
-                Version::V2 => {
-                    let why = "so many microseconds of CPU time in every tenth of a second";
-                    let quota = cpus.quota().map_or("max".to_owned(), |quota| quota.to_string());
-                    set("cpu", ("", "cpu.max"), format!("{quota} {PERIOD}"), why);
-                }
-            }
+            let quota = cpus.quota().map_or("-1".to_owned(), |quota| quota.to_string());
+            all.push(setting("cpu", "cpu.cfs_quota_us", quota, QUOTA));
         }
         if let Some(weight) = self.cpu_weight {
-            let value = if version == Version::V1 { weight.shares() } else { weight.0 };
-            let why = "a share of the CPUs when others want them too";
-            set("cpu", ("cpu.shares", "cpu.weight"), value.to_string(), why);
+            all.push(setting("cpu", "cpu.shares", weight.shares(), SHARE));
         }
         if let Some(pids) = self.pids_limit {
-            set("pids", ("pids.max", "pids.max"), pids.to_string(), "no more processes than this");
+            all.push(setting("pids", "pids.max", pids, PIDS));
         }
         let rates = [
-            (&self.device_read_bps, "blkio.throttle.read_bps_device", "rbps"),
-            (&self.device_write_bps, "blkio.throttle.write_bps_device", "wbps"),
-            (&self.device_read_iops, "blkio.throttle.read_iops_device", "riops"),
-            (&self.device_write_iops, "blkio.throttle.write_iops_device", "wiops"),
+            (&self.device_read_bps, "blkio.throttle.read_bps_device"),
+            (&self.device_write_bps, "blkio.throttle.write_bps_device"),
+            (&self.device_read_iops, "blkio.throttle.read_iops_device"),
+            (&self.device_write_iops, "blkio.throttle.write_iops_device"),
         ];
-        for (rates, file, key) in rates {
+        for (rates, file) in rates {
             for rate in rates {
                 let Some((major, minor)) = rate.device else { continue };
-                let value = match version {
-                    Version::V1 => format!("{major}:{minor} {}", rate.per_second),
-                    Version::V2 => format!("{major}:{minor} {key}={}", rate.per_second),
-                };
-                set("io", (file, "io.max"), value, "use this disk no faster");
+                let value = format!("{major}:{minor} {}", rate.per_second);
+                all.push(setting("io", file, value, RATE));
             }
         }
-        settings.extend(self.swap(version));
-        settings
+        if let Some(memory) = self.memory {
+            let total = self.memory_swap.unwrap_or(memory).written(Version::V1);
+            all.push(self.swap("memory.memsw.limit_in_bytes", total));
+        }
+        all
+    }
+
+    fn settings_v2(&self) -> Vec<Setting> {
+        let mut all = Vec::new();
+        if let Some(cpus) = &self.cpuset_cpus {
+            all.push(setting("cpuset", "cpuset.cpus", &cpus.0, ON_CPUS));
+        }
+        if let Some(memory) = self.memory {
+            all.push(setting("memory", "memory.max", memory.written(Version::V2), MEMORY));
+        }
+        if let Some(high) = self.memory_high {
+            let why = "above this much memory, be slowed down";
+            all.push(setting("memory", "memory.high", high.written(Version::V2), why));
+        }
+        if let Some(cpus) = self.cpus {
+            let quota = cpus.quota().map_or("max".to_owned(), |quota| quota.to_string());
+            all.push(setting("cpu", "cpu.max", format!("{quota} {PERIOD}"), QUOTA));
+        }
+        if let Some(weight) = self.cpu_weight {
+            all.push(setting("cpu", "cpu.weight", weight.0, SHARE));
+        }
+        if let Some(pids) = self.pids_limit {
+            all.push(setting("pids", "pids.max", pids, PIDS));
+        }
+        let rates = [
+            (&self.device_read_bps, "rbps"),
+            (&self.device_write_bps, "wbps"),
+            (&self.device_read_iops, "riops"),
+            (&self.device_write_iops, "wiops"),
+        ];
+        for (rates, key) in rates {
+            for rate in rates {
+                let Some((major, minor)) = rate.device else { continue };
+                let value = format!("{major}:{minor} {key}={}", rate.per_second);
+                all.push(setting("io", "io.max", value, RATE));
+            }
+        }
+        if let Some(memory) = self.memory {
+            let beyond = self.memory_swap.unwrap_or(memory).beyond(memory).written(Version::V2);
+            all.push(self.swap("memory.swap.max", beyond));
+        }
+        all
     }
 
     /// Without a word about swap there is none beyond `memory`, or what does not fit would only be
     /// swapped out. The file is missing in kernels without swap, and then there is none either.
-    fn swap(&self, version: Version) -> Option<Setting> {
-        let memory = self.memory?;
-        let total = self.memory_swap.unwrap_or(memory);
-        let (file, value) = match version {
-            Version::V1 => ("memory.memsw.limit_in_bytes", total.written(version)),
-            Version::V2 => ("memory.swap.max", total.beyond(memory).written(version)),
-        };
+    fn swap(&self, file: &'static str, value: String) -> Setting {
         let why = "and what does not fit is not swapped out instead";
         let optional = self.memory_swap.is_none();
-        Some(Setting { controller: "memory", file, value, why, optional })
+        Setting { optional, ..setting("memory", file, value, why) }
     }
 
     /// The controllers that these limits need.
     pub fn controllers(&self) -> Vec<&'static str> {
         let rates = self.rates().map(|_| "io");
-        let settings = self.settings(Version::V2);
+        let settings = self.settings_v2();
         let mut names: Vec<_> = settings.iter().map(|set| set.controller).chain(rates).collect();
         names.sort_unstable();
         names.dedup();
@@ -141,18 +190,77 @@ impl Limits {
     }
 
     /// The disks whose speed is limited.
-    pub fn rates(&self) -> impl Iterator<Item = &Rate> {
+    fn rates(&self) -> impl Iterator<Item = &Rate> {
         let (read, write) = (&self.device_read_bps, &self.device_write_bps);
         read.iter().chain(write).chain(&self.device_read_iops).chain(&self.device_write_iops)
     }
 
-    /// Finds the disks' numbers. A path that is not absolute is one in `rootfs`.
-    pub fn find_disks(&mut self, rootfs: &std::path::Path) {
+    /// Finds the disks' numbers. A path that is not absolute is one in `root`.
+    pub fn find_disks(&mut self, root: &Path) {
         let (read, write) = (&mut self.device_read_bps, &mut self.device_write_bps);
         let iops = self.device_read_iops.iter_mut().chain(&mut self.device_write_iops);
         for rate in read.iter_mut().chain(write).chain(iops) {
-            rate.device = disk(&rootfs.join(&rate.path));
+            rate.device = disk(&root.join(&rate.path));
         }
+    }
+
+    /// Whether each disk whose speed is to be limited was found.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`] about the first that was not.
+    pub fn check_disks(&self) -> Result<(), Error> {
+        match self.rates().find(|rate| rate.device.is_none()) {
+            None => Ok(()),
+            Some(rate) => Err(Error::not_here(
+                format!("`{}` is not a disk, nor on one", rate.path.display()),
+                "name a disk, see lsblk(8), or a file whose filesystem is on one",
+            )),
+        }
+    }
+}
+
+const ON_CPUS: &str = "run on these CPUs only";
+const MEMORY: &str = "no more memory than this";
+const QUOTA: &str = "so many microseconds of CPU time in every tenth of a second";
+const SHARE: &str = "a share of the CPUs when others want them too";
+const PIDS: &str = "no more processes than this";
+const RATE: &str = "use this disk no faster";
+
+/// What to do when the kernel does not take what is written to this file of a cgroup.
+pub fn remedy(file: &Path, errno: Errno) -> Option<&'static str> {
+    let name = file.file_name()?.to_str()?;
+    let whole_disks = "the kernel limits whole disks, not partitions: see lsblk(8)";
+    match (name, errno) {
+        ("cgroup.subtree_control", Errno::EBUSY) => Some(
+            "processes are in that cgroup, and in version 2 only the leaves of the tree hold \
+             processes: move them into a leaf first",
+        ),
+        ("cgroup.subtree_control", _) => {
+            Some("that cgroup may not pass the controller on: it was not given it, or is not yours")
+        }
+        ("cpuset.cpus", _) => Some(
+            "name CPUs that this machine has and our own cgroup may use: see cpuset.cpus.effective \
+             there, or nproc(1)",
+        ),
+        ("memory.limit_in_bytes" | "memory.memsw.limit_in_bytes", Errno::EBUSY) => Some(
+            "more than that is in use and cannot be taken back: choose a higher limit, or end \
+             something first",
+        ),
+        ("memory.limit_in_bytes" | "memory.memsw.limit_in_bytes", Errno::EINVAL) => Some(
+            "memory and swap together cannot be less than memory: give a larger `--memory-swap`",
+        ),
+        ("cpu.cfs_quota_us" | "cpu.max", Errno::EINVAL) => {
+            Some("a cgroup above has a smaller quota: choose fewer `--cpus`")
+        }
+        ("io.max", _) => Some(whole_disks),
+        (_, _) if name.starts_with("blkio.") => Some(whole_disks),
+        ("cgroup.procs", Errno::ENOSPC) => {
+            Some("the cpuset of that cgroup has no CPUs or no memory")
+        }
+        ("cgroup.procs", Errno::EBUSY) => Some(
+            "that cgroup gives controllers to others, and in version 2 only leaves hold processes",
+        ),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Control groups: all that knows a file of one.
 
 mod amounts;
+pub mod freezer;
 mod hierarchy;
 mod limits;
 mod live;
@@ -8,7 +9,7 @@ mod place;
 pub mod usage;
 
 pub use amounts::{CpuSet, Cpus, Memory, Pids, Rate, Weight};
-pub use hierarchy::{Cgroups, Hierarchy, Place, Refusal, Version, disk, name_in};
-pub use limits::{Limits, Setting};
+pub use hierarchy::{Hierarchies, Hierarchy, Place, Refusal, Version, disk, name_in};
+pub use limits::{Limits, Setting, remedy};
 pub use live::{kill_all, processes, remove};
 pub use place::{Own, choose};

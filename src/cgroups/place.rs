@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::hierarchy::{Cgroups, Hierarchy, Place, Refusal, Version, name_in};
+use super::hierarchy::{Hierarchies, Hierarchy, Place, Refusal, Version, name_in};
 use super::limits::Limits;
 use crate::error::Error;
-use crate::machine::host::Host;
+use crate::machine::{kernel, scope};
 
 /// The controllers that a sandbox gets wherever they can be had, to be counted, stopped and ended
 /// by, even when nothing is limited.
@@ -24,6 +24,8 @@ pub struct Own {
     pub controllers: Vec<String>,
     /// Those of them that its parent does not give to others yet.
     pub enable: Vec<String>,
+    /// Whether the first process is born in it, and need not join.
+    pub born_in: bool,
 }
 
 impl Own {
@@ -36,28 +38,33 @@ impl Own {
 }
 
 /// The cgroups that a sandbox with these limits gets, one in each hierarchy that has a controller
-/// for it. The one that can freeze comes last: it is the first that is taken away.
+/// for it. The one that can freeze comes last: it is the first that is taken away. `root` is whether
+/// this is the machine's root.
 ///
 /// # Errors
-/// [`Error::NoCgroup`] when none can be made, or a controller that is asked for cannot be had.
-pub fn choose(host: &Host, limits: &Limits, id: &str) -> Result<Vec<Own>, Error> {
-    let (machine, asked) = (&host.cgroups, limits.controllers());
+/// [`Error::NotHere`] when none can be made, or a controller that is asked for cannot be had.
+pub fn choose(
+    machine: &Hierarchies,
+    limits: &Limits,
+    root: bool,
+    id: &str,
+) -> Result<Vec<Own>, Error> {
+    let asked = limits.controllers();
     for controller in &asked {
         let found = machine.with(controller);
         let hierarchy = found.ok_or_else(|| missing(machine, controller))?;
         if let Some(refusal) = &hierarchy.refusal {
-            return Err(refused(machine, hierarchy.version, refusal));
+            return Err(refused(hierarchy.version, refusal));
         }
     }
-    if let (Some(Version::V1), Some(_)) = (machine.version(), limits.memory_high) {
-        return Err(Error::NoCgroup {
-            problem: "memory.high is a limit of cgroup version 2; version 1 limits memory here"
-                .into(),
-            hint: "use `--memory`; a version 1 memory cgroup kills, it does not slow down".into(),
-        });
+    if machine.version() == Some(Version::V1) && limits.memory_high.is_some() {
+        return Err(Error::not_here(
+            "memory.high is a limit of cgroup version 2; version 1 limits memory here",
+            "use `--memory`; a version 1 memory cgroup kills, it does not slow down",
+        ));
     }
-    let mut own: Vec<Own> =
-        machine.hierarchies.iter().filter_map(|h| in_hierarchy(host, h, &asked, id)).collect();
+    let wanted = Wanted { machine, asked: &asked, root };
+    let mut own: Vec<Own> = machine.0.iter().filter_map(|at| wanted.own(at, id)).collect();
     own.sort_by_key(|cgroup| cgroup.controllers.iter().any(|name| name == "freezer"));
     for controller in &asked {
         if !own.iter().any(|cgroup| cgroup.has(controller)) {
@@ -65,99 +72,109 @@ pub fn choose(host: &Host, limits: &Limits, id: &str) -> Result<Vec<Own>, Error>
         }
     }
     if own.is_empty() {
-        let refusal =
-            machine.hierarchies.iter().find_map(|h| Some((h.version, h.refusal.as_ref()?)));
-        let error = refusal.map(|(version, refusal)| refused(machine, version, refusal));
-        return Err(error.unwrap_or_else(|| missing(machine, "memory")));
+        let refusal = machine.0.iter().find_map(|at| Some((at.version, at.refusal.as_ref()?)));
+        return Err(match refusal {
+            Some((version, refusal)) => refused(version, refusal),
+            None => missing(machine, "memory"),
+        });
     }
     Ok(own)
 }
 
-/// The cgroup in one hierarchy, if it has anything that is wanted and a place for it.
-fn in_hierarchy(host: &Host, at: &Hierarchy, asked: &[&str], id: &str) -> Option<Own> {
-    let others = |name: &str| {
-        let has = |h: &Hierarchy| h.controllers.iter().any(|c| c == name_in(Version::V1, name));
-        at.version == Version::V2 && host.cgroups.hierarchies.iter().any(has)
-    };
-    let asked: Vec<&str> = asked.iter().map(|name| name_in(at.version, name)).collect();
-    let asked_here =
-        |place: &&Place| asked.iter().filter(|name| !others(name)).all(|name| place.offers(name));
-    let place = match at.version {
-        Version::V1 => at.places.first()?,
-        Version::V2 => at.places.iter().find(asked_here)?,
-    };
-    // Only the machine's root may write a list of devices, and only version 1 has one as a file.
-    let lists_devices = host.machine_root && host.privileged && at.version == Version::V1;
-    let wanted = |name: &&String| {
-        let usual = USUAL.contains(&name.as_str()) || (lists_devices && *name == "devices");
-        (usual || asked.contains(&name.as_str())) && !others(name)
-    };
-    let controllers: Vec<String> = place.offers.iter().filter(wanted).cloned().collect();
-    let freezes = at.version == Version::V2 && !others("freezer");
-    if controllers.is_empty() && !freezes {
-        return None;
-    }
-    let enable = controllers.iter().filter(|name| !place.enabled.contains(name)).cloned().collect();
-    let (dir, parent) = (place.dir.join(format!("sandbox-{id}")), place.dir.clone());
-    Some(Own { version: at.version, dir, parent, controllers, enable })
+/// What a sandbox wants of each hierarchy.
+struct Wanted<'a> {
+    machine: &'a Hierarchies,
+    asked: &'a [&'static str],
+    root: bool,
 }
 
-fn missing(machine: &Cgroups, controller: &str) -> Error {
-    if machine.hierarchies.is_empty() {
-        return Error::NoCgroup {
-            problem: "no cgroup hierarchy is mounted on this machine".into(),
-            hint: "root can mount one: `mount -t cgroup2 none /sys/fs/cgroup`; without cgroups, \
-                   `--with rlimits` limits each process by itself"
-                .into(),
+impl Wanted<'_> {
+    /// The cgroup in one hierarchy, if it has anything that is wanted and a place for it.
+    fn own(&self, at: &Hierarchy, id: &str) -> Option<Own> {
+        let place = match at.version {
+            Version::V1 => at.places.first()?,
+            Version::V2 => at.places.iter().find(|place| self.serves(place))?,
         };
+        let has = |name: &&String| self.wants(at.version, name);
+        let controllers: Vec<String> = place.offers.iter().filter(has).cloned().collect();
+        let is_v2 = at.version == Version::V2;
+        let freezes = is_v2 && !self.is_in_v1("freezer");
+        if controllers.is_empty() && !freezes {
+            return None;
+        }
+        let missing = controllers.iter().filter(|name| !place.enabled.contains(name));
+        Some(Own {
+            version: at.version,
+            dir: place.dir.join(format!("sandbox-{id}")),
+            parent: place.dir.clone(),
+            enable: missing.cloned().collect(),
+            born_in: is_v2 && kernel::clones_into_cgroups(),
+            controllers,
+        })
     }
-    let v2 = machine.hierarchies.iter().find(|h| h.version == Version::V2);
-    let above = v2.map(|h| h.own.display().to_string());
-    let hint = match above {
+
+    /// Whether a place in version 2 offers all that is asked for and that no other tree has.
+    fn serves(&self, place: &Place) -> bool {
+        self.asked.iter().all(|name| self.is_in_v1(name) || place.offers(name))
+    }
+
+    /// Whether a controller is to be had in a tree of this version.
+    fn wants(&self, version: Version, name: &str) -> bool {
+        // Only the machine's root may write a list of devices, and only version 1 has one as a file.
+        let devices = version == Version::V1 && self.root && name == "devices";
+        let asked = self.asked.iter().any(|asked| name_in(version, asked) == name);
+        let elsewhere = version == Version::V2 && self.is_in_v1(name);
+        (USUAL.contains(&name) || devices || asked) && !elsewhere
+    }
+
+    /// Whether a tree of version 1 has this controller, which version 2 then cannot have.
+    fn is_in_v1(&self, name: &str) -> bool {
+        let name = name_in(Version::V1, name);
+        self.machine.0.iter().any(|at| at.controllers.iter().any(|has| has == name))
+    }
+}
+
+fn missing(machine: &Hierarchies, controller: &str) -> Error {
+    if machine.0.is_empty() {
+        return Error::not_here(
+            "no cgroup hierarchy is mounted on this machine",
+            "root can mount one: `mount -t cgroup2 none /sys/fs/cgroup`; without cgroups, `--with \
+             rlimits` limits each process by itself",
+        );
+    }
+    let v2 = machine.0.iter().find(|at| at.version == Version::V2);
+    let hint = match v2.map(|at| at.own.display()) {
         Some(own) => format!(
             "whoever made `{own}` can pass it on, with `echo +{controller} > cgroup.subtree_control` \
              in each cgroup above it; for users of systemd: `systemctl edit user@.service`, \
              `Delegate=yes`"
         ),
         None => format!(
-            "root can mount it: `mount -t cgroup -o {controller} none DIR`, if this \
-                         kernel was built with it"
+            "root can mount it: `mount -t cgroup -o {controller} none DIR`, if this kernel was \
+             built with it"
         ),
     };
-    Error::NoCgroup {
-        problem: format!("the cgroup controller `{controller}` cannot be had here"),
-        hint,
-    }
+    Error::not_here(format!("the cgroup controller `{controller}` cannot be had here"), hint)
 }
 
-fn refused(machine: &Cgroups, version: Version, refusal: &Refusal) -> Error {
-    let rlimits = "`--without cgroups --with rlimits` limits each process by itself";
-    let (problem, hint) = match refusal {
-        Refusal::ReadOnly => (
-            "the cgroup hierarchy is mounted read-only".to_owned(),
+const RLIMITS: &str = "`--without cgroups --with rlimits` limits each process by itself";
+
+fn refused(version: Version, refusal: &Refusal) -> Error {
+    match refusal {
+        Refusal::ReadOnly => Error::not_here(
+            "the cgroup hierarchy is mounted read-only",
             format!(
                 "in a container: start it with `--privileged --cgroupns=private`, or run outside \
-                 of it; {rlimits}"
+                 of it; {RLIMITS}"
             ),
         ),
-        Refusal::NotOurs(dir) => (
+        Refusal::NotOurs(dir) => Error::not_here(
             format!("only root may make a cgroup in `{}`", dir.display()),
-            match (version, machine.user_manager) {
-                (Version::V1, _) => format!("run with sudo; or {rlimits}"),
-                (Version::V2, true) => format!(
-                    "run it in a cgroup of your own: `systemd-run --user --scope -p Delegate=yes \
-                     sandbox …`; or {rlimits}"
-                ),
-                (Version::V2, false) => format!(
-                    "run with sudo, or let root give you a cgroup: make a directory there and \
-                     `chown` it to you with its cgroup.procs, cgroup.subtree_control and \
-                     cgroup.threads; or {rlimits}"
-                ),
-            },
+            who_may(version),
         ),
         Refusal::HoldsProcesses(dir) => {
             let dir = dir.display();
-            (
+            Error::not_here(
                 format!(
                     "`{dir}` holds processes, and in version 2 only the leaves of the tree may"
                 ),
@@ -167,10 +184,24 @@ fn refused(machine: &Cgroups, version: Version, refusal: &Refusal) -> Error {
                 ),
             )
         }
-        Refusal::OutOfView => (
-            "our own cgroup is outside of what is mounted of its hierarchy".to_owned(),
-            format!("in a container: start it with `--cgroupns=private`; or {rlimits}"),
+        Refusal::OutOfView => Error::not_here(
+            "our own cgroup is outside of what is mounted of its hierarchy",
+            format!("in a container: start it with `--cgroupns=private`; or {RLIMITS}"),
         ),
-    };
-    Error::NoCgroup { problem, hint }
+    }
+}
+
+/// How somebody who is not root comes by a cgroup.
+fn who_may(version: Version) -> String {
+    match version {
+        Version::V1 => format!("run with sudo; or {RLIMITS}"),
+        Version::V2 if scope::is_possible() => format!(
+            "run it in a cgroup of your own: `systemd-run --user --scope -p Delegate=yes sandbox \
+             …`; or {RLIMITS}"
+        ),
+        Version::V2 => format!(
+            "run with sudo, or let root give you a cgroup: make a directory there and `chown` it to \
+             you with its cgroup.procs, cgroup.subtree_control and cgroup.threads; or {RLIMITS}"
+        ),
+    }
 }

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::live::processes;
-
 /// What the kernel has counted. What it does not count on this machine is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Usage {
@@ -81,11 +79,6 @@ pub fn read(cgroups: &[PathBuf]) -> Usage {
             .map(|current| Pids { current, limit: cgroups.number("pids.max") }),
         io: io(&cgroups),
     }
-}
-
-/// Whether any process is in one of these cgroups.
-pub fn is_populated(cgroups: &[PathBuf]) -> bool {
-    cgroups.iter().any(|dir| !processes(dir).is_empty())
 }
 
 fn memory(cgroups: &Files) -> Option<Memory> {

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 
-use super::Global;
-use super::stages::usage;
+use super::global::Global;
 use crate::error::Error;
 use crate::serve::{Options, serve};
 
@@ -27,7 +26,10 @@ pub(crate) struct BookArgs {
 
 pub(crate) fn book(args: &BookArgs, global: &Global) -> Result<u8, Error> {
     if global.json()? {
-        return Err(usage("a served book is nothing to print as JSON", "leave out `--format`"));
+        return Err(Error::usage(
+            "a served book is nothing to print as JSON",
+            "leave out `--format`",
+        ));
     }
     let (port, listen, open) = (args.port, args.listen, args.open);
     serve(&Options { port, listen, terminal: !args.no_terminal, open, dry_run: global.dry_run })

@@ -1,22 +1,28 @@
 //! `sandbox clean`: take away what dead sandboxes left.
 
-use super::Global;
+use serde::Serialize;
+
+use super::global::Global;
 use crate::error::Error;
 use crate::machine::host::Host;
 use crate::run::state;
 use crate::show;
 
+/// What `sandbox clean --format json` prints: the names of the sandboxes.
+#[derive(Serialize)]
+struct Cleaned {
+    removed: Vec<String>,
+    dry_run: bool,
+}
+
 pub(crate) fn clean(global: &Global) -> Result<u8, Error> {
-    let json = global.json()?;
+    let (json, dry_run) = (global.json()?, global.dry_run);
     let base = Host::gather().state_base;
-    let names = if global.dry_run { state::dead(&base)? } else { state::sweep(&base)? };
+    let removed = if dry_run { state::dead(&base)? } else { state::sweep(&base)? };
     if json {
-        anstream::println!(
-            "{}",
-            serde_json::json!({ "removed": names, "dry_run": global.dry_run })
-        );
+        anstream::println!("{}", show::json(&Cleaned { removed, dry_run }));
     } else {
-        anstream::print!("{}", show::cleaned(&names, global.dry_run));
+        anstream::print!("{}", show::cleaned(&removed, dry_run));
     }
     Ok(0)
 }

@@ -1,19 +1,24 @@
 //! `sandbox compare` and `sandbox matrix`: isolation levels side by side.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::stages::{rootfs, stage_set};
-use super::{Format, Global};
+use super::global::{Format, Global};
+use super::lab::lab;
 use crate::error::Error;
+use crate::plan::step::StageName;
+use crate::run::rootfs::Root;
 use crate::show;
-use crate::stages::join_user;
+use crate::stages::levels::set;
+use crate::stages::names::{OVERLAY, USER};
 use crate::syscall::quote::sh_words;
 use crate::teach::lesson::Side;
-use crate::teach::matrix::Row;
-use crate::teach::probe::{BUILT_IN, BuiltIn, Lab, Pair, Task};
+use crate::teach::matrix::{Row, measure};
+use crate::teach::pair::{Outcome, Pair};
+use crate::teach::probe::{BUILT_IN, BuiltIn, Task};
 
 #[derive(Args)]
 pub(crate) struct CompareArgs {
@@ -35,20 +40,42 @@ pub(crate) struct CompareArgs {
     command: Vec<OsString>,
 }
 
-/// Prints `{"left","right","stages":{"left","right"},"probes":[{"command","left","right","changed"}]}`,
-/// or the same for people.
+/// What `sandbox compare --format json` prints.
+#[derive(Serialize)]
+struct Comparison<'a> {
+    left: &'a str,
+    right: &'a str,
+    stages: Sides<'a>,
+    probes: Vec<Compared>,
+}
+
+/// The stages of both sides.
+#[derive(Serialize)]
+struct Sides<'a> {
+    left: &'a [StageName],
+    right: &'a [StageName],
+}
+
+/// A probe, and what came out on both sides.
+#[derive(Serialize)]
+struct Compared {
+    command: String,
+    left: Option<Outcome>,
+    right: Option<Outcome>,
+    changed: Option<bool>,
+}
+
 pub(crate) fn compare(args: CompareArgs, global: &Global) -> Result<u8, Error> {
-    let mut sides = [side(&args.left)?, side(&args.right)?];
+    let mut sides = [Side::of(set(&args.left)?), Side::of(set(&args.right)?)];
     let both = [&sides[0].stages[..], &sides[1].stages].concat();
-    let lab = Lab::new(rootfs(args.rootfs.as_ref())?, global.trace).make_ready(&both)?;
-    // On both sides, or what `user` does would be put down to another stage.
-    if sides.iter_mut().any(|side| join_user(&mut side.stages, &lab.host)) {
-        sides.iter_mut().filter(|side| !side.stages.contains(&"user")).for_each(|side| {
-            side.stages.insert(0, "user");
-        });
-        show::note("not root: the stage `user` joins on both sides");
+    let lab = lab(args.rootfs.into(), &both, global)?;
+    if !lab.host.privileged && !both.is_empty() {
+        // On both sides, or what `user` does would be put down to another stage.
+        sides.iter_mut().for_each(Side::join_user);
+        if !both.contains(&USER) {
+            show::note("not root: the stage `user` joins on both sides");
+        }
     }
-    let [left, right] = &sides;
     let given = sh_words(&args.command);
     let probes: Vec<BuiltIn> = if args.command.is_empty() {
         BUILT_IN.to_vec()
@@ -58,61 +85,87 @@ pub(crate) fn compare(args: CompareArgs, global: &Global) -> Result<u8, Error> {
     let mut rows = Vec::new();
     for probe in &probes {
         let on = |side| Task::on(side, &lab, Some(probe.command)).run();
-        let pair = Pair::new(Some(on(left)?), Some(on(right)?), None);
+        let pair = Pair::new(Some(on(&sides[0])?), Some(on(&sides[1])?), None);
         if !(args.only_different && pair.changed == Some(false)) {
             rows.push((*probe, pair));
         }
     }
     let differs = rows.iter().any(|(_, pair)| pair.changed == Some(true));
     if global.json()? {
-        let row = |(probe, pair): &(BuiltIn, Pair)| {
-            json!({
-                "command": probe.command, "left": pair.without, "right": pair.with,
-                "changed": pair.changed,
-            })
+        let [left, right] = &sides;
+        let row = |(probe, pair): &(BuiltIn, Pair)| Compared {
+            command: probe.command.to_owned(),
+            left: pair.without.clone(),
+            right: pair.with.clone(),
+            changed: pair.changed,
         };
-        let probes: Vec<Value> = rows.iter().map(row).collect();
-        let stages = json!({ "left": left.stages, "right": right.stages });
-        let all =
-            json!({ "left": args.left, "right": args.right, "stages": stages, "probes": probes });
-        anstream::println!("{all:#}");
+        let comparison = Comparison {
+            left: &args.left,
+            right: &args.right,
+            stages: Sides { left: &left.stages, right: &right.stages },
+            probes: rows.iter().map(row).collect(),
+        };
+        anstream::println!("{}", show::json(&comparison));
     } else {
         anstream::print!("{}", show::comparison([&args.left, &args.right], &rows));
     }
     Ok(u8::from(args.exit_code && differs))
 }
 
-fn side(set: &str) -> Result<Side, Error> {
-    Ok(Side { name: set.to_owned(), stages: stage_set(set)?, ..Side::default() })
+/// What `sandbox matrix --format json` prints.
+#[derive(Serialize)]
+struct Matrix {
+    probes: Vec<NamedProbe>,
+    stages: Vec<Hides>,
 }
 
-/// Prints `{"probes":[{"name","command"}],"stages":[{"stage","reason","isolates":{NAME:BOOL}}]}`, or
-/// the same for people, or as a Markdown table.
+/// A probe.
+#[derive(Serialize)]
+struct NamedProbe {
+    name: &'static str,
+    command: &'static str,
+}
+
+/// Which probes a stage changes, or why it cannot be tried.
+#[derive(Serialize)]
+struct Hides {
+    stage: StageName,
+    reason: Option<String>,
+    isolates: BTreeMap<&'static str, bool>,
+}
+
 pub(crate) fn matrix(global: &Global) -> Result<u8, Error> {
-    let lab = Lab::new(rootfs(None)?, global.trace).make_ready(&["overlay"])?;
-    let rows = crate::teach::matrix::measure(&lab)?;
+    let lab = lab(Root::Default, &[OVERLAY], global)?;
+    let rows = measure(&lab)?;
     match global.format {
         Format::Text => anstream::print!("{}", show::matrix(&rows)),
         Format::Markdown => anstream::print!("{}", show::matrix_markdown(&rows)),
-        Format::Json => anstream::println!("{:#}", matrix_json(&rows)),
+        Format::Json | Format::Jsonl => {
+            global.json()?;
+            anstream::println!("{}", show::json(&as_json(&rows)));
+        }
     }
     Ok(0)
 }
 
-fn matrix_json(rows: &[Row]) -> Value {
-    let row = |row: &Row| {
-        let isolates: serde_json::Map<String, Value> = match &row.isolates {
-            Ok(isolates) => {
-                BUILT_IN.iter().zip(isolates).map(|(p, yes)| (p.name.into(), json!(yes))).collect()
-            }
-            Err(_) => serde_json::Map::new(),
-        };
-        let reason = row.isolates.as_ref().err().map(|skip| &skip.reason);
-        json!({ "stage": row.stage, "reason": reason, "isolates": isolates })
+fn as_json(rows: &[Row]) -> Matrix {
+    let hides = |row: &Row| match &row.isolates {
+        Ok(isolates) => Hides {
+            stage: row.stage,
+            reason: None,
+            isolates: BUILT_IN
+                .iter()
+                .map(|probe| probe.name)
+                .zip(isolates.iter().copied())
+                .collect(),
+        },
+        Err(skip) => {
+            Hides { stage: row.stage, reason: Some(skip.reason.clone()), isolates: BTreeMap::new() }
+        }
     };
-    let probes = BUILT_IN.iter().map(|p| json!({ "name": p.name, "command": p.command }));
-    json!({
-        "probes": probes.collect::<Vec<_>>(),
-        "stages": rows.iter().map(row).collect::<Vec<_>>(),
-    })
+    let probe = |probe: &BuiltIn<'static>| NamedProbe { name: probe.name, command: probe.command };
+    Matrix {
+        probes: BUILT_IN.iter().map(probe).collect(),
+        stages: rows.iter().map(hides).collect(),
+    }
 }

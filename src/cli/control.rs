@@ -2,27 +2,22 @@
 //! cgroups.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::Global;
-use super::limits::LimitArgs;
-use super::stages::usage as wrong_usage;
+use super::global::Global;
+use crate::cgroups::Limits;
 use crate::cgroups::usage::{self, Usage};
-use crate::cgroups::{self, Version};
 use crate::error::Error;
 use crate::machine::host::Host;
 use crate::plan::Planned;
-use crate::run::Event;
-use crate::run::state::{Label, living};
+use crate::run::state::{self, Label, living};
+use crate::run::{Event, update};
 use crate::show;
-use crate::syscall::Syscall;
 
 #[derive(Args)]
 pub(crate) struct StatsArgs {
@@ -52,8 +47,8 @@ pub(crate) struct KillArgs {
 pub(crate) struct UpdateArgs {
     /// The sandbox, as `sandbox ps` calls it
     name: String,
-    #[command(flatten)]
-    limits: LimitArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: Limits,
 }
 
 /// How often `stats` looks.
@@ -63,14 +58,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// CPUs' time it had.
 pub(crate) type Sample = (String, Label, Usage, Option<f64>);
 
-/// Prints a table each second, or with `--format json` one object a line:
-/// `{"name","pid","paused","memory":{…},"cpu":{…},"pids":{…},"io":{…}}`.
+/// Prints a table each second, or with `--format json` a [`Line`] for each sandbox.
 pub(crate) fn stats(args: StatsArgs, global: &Global) -> Result<u8, Error> {
-    let json = global.json()?;
+    let (json, host) = (global.json()?, Host::gather());
     let look = || -> Result<Vec<(String, Label)>, Error> {
         match &args.name {
-            Some(name) => Ok(vec![(name.clone(), with_cgroups(name)?)]),
-            None => Ok(all()?.into_iter().filter(|(_, label)| !label.cgroups.is_empty()).collect()),
+            Some(name) => Ok(vec![(name.clone(), update::with_cgroups(name, &host)?)]),
+            None => {
+                let all = living(&host.state_base)?.into_iter();
+                Ok(all.filter(|(_, label)| !label.cgroups.is_empty()).collect())
+            }
         }
     };
     let mut last: Vec<(String, u64, Instant)> = Vec::new();
@@ -86,13 +83,13 @@ pub(crate) fn stats(args: StatsArgs, global: &Global) -> Result<u8, Error> {
         let samples: Vec<Sample> = found.into_iter().map(|one| sample(one, &mut last)).collect();
         if json {
             for sample in &samples {
-                anstream::println!("{}", sample_json(sample));
+                anstream::println!("{}", line(sample));
             }
         } else {
             let again = if std::io::stdout().is_terminal() { lines } else { 0 };
             let table = show::usage(&samples);
             lines = table.lines().count();
-            anstream::print!("{}{table}", show::over(again));
+            anstream::print!("{}{table}", over(again));
         }
         if args.no_stream {
             return Ok(0);
@@ -120,158 +117,70 @@ fn sample((name, label): (String, Label), last: &mut Vec<(String, u64, Instant)>
     (name, label, usage, share)
 }
 
-fn sample_json((name, label, usage, _): &Sample) -> Value {
-    let mut value = json!({ "name": name, "pid": label.pid });
-    if let (Some(object), Ok(Value::Object(usage))) =
-        (value.as_object_mut(), serde_json::to_value(usage))
-    {
-        object.extend(usage);
-    }
-    value
+/// What `sandbox stats --format json` prints, a line for each sandbox and look.
+#[derive(Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    pid: i32,
+    #[serde(flatten)]
+    usage: &'a Usage,
 }
 
-/// How long it may take until all processes have stopped, or go on.
-const PATIENCE: Duration = Duration::from_secs(5);
+fn line((name, label, usage, _): &Sample) -> String {
+    let line = serde_json::to_string(&Line { name, pid: label.pid, usage });
+    line.unwrap_or_else(|error| error.to_string())
+}
+
+/// Goes back over this many lines that were printed, to print them anew.
+fn over(lines: usize) -> String {
+    if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") }
+}
 
 pub(crate) fn pause(args: &NameArgs, paused: bool, global: &Global) -> Result<u8, Error> {
-    let label = with_cgroups(&args.name)?;
-    let (v1, v2, why) = if paused {
-        ("FROZEN", "1", "give its processes no more time")
-    } else {
-        ("THAWED", "0", "let its processes go on")
-    };
-    let find = |file: &str| label.cgroups.iter().map(|dir| dir.join(file)).find(|f| f.exists());
-    let call = match (find("freezer.state"), find("cgroup.freeze")) {
-        (Some(file), _) => Syscall::Write(file, v1.to_owned()),
-        (None, Some(file)) => Syscall::Write(file, v2.to_owned()),
-        (None, None) => {
-            return Err(Error::NoCgroup {
-                problem: format!("`{}` has no cgroup that can be frozen", args.name),
-                hint: "version 1 needs the controller `freezer`; version 2 needs Linux 5.2".into(),
-            });
-        }
-    };
-    perform(&[Planned { by: "freezer", step: call.because(why) }], global)?;
-    let until = Instant::now() + PATIENCE;
-    while !global.dry_run && !has_settled(&label.cgroups, paused) {
-        if Instant::now() > until {
-            return Err(Error::NoCgroup {
-                problem: format!("`{}` has not stopped after {} s", args.name, PATIENCE.as_secs()),
-                hint: "a process that waits for a disk stops when the disk has answered".into(),
-            });
-        }
-        sleep(Duration::from_millis(1));
+    let label = update::with_cgroups(&args.name, &Host::gather())?;
+    let step = update::pause(&args.name, &label, paused)?;
+    perform(&[step], global)?;
+    if !global.dry_run {
+        update::settle(&args.name, &label, paused)?;
     }
     Ok(0)
 }
 
-/// Whether the kernel has done what it was asked to: it tells in another place than it is asked.
-fn has_settled(cgroups: &[PathBuf], paused: bool) -> bool {
-    let read = |file: &str| cgroups.iter().find_map(|d| std::fs::read_to_string(d.join(file)).ok());
-    let v1 = read("freezer.state").map(|text| (text.trim() == "FROZEN") == paused);
-    let v2 = || read("cgroup.events").map(|text| text.contains("frozen 1") == paused);
-    v1.or_else(v2).unwrap_or(true)
-}
-
 pub(crate) fn kill(args: &KillArgs, global: &Global) -> Result<u8, Error> {
-    let label = running(&args.name)?;
+    let host = Host::gather();
     let signal = args.signal.as_deref().map(signal).transpose()?;
     if global.dry_run {
+        state::running(&host.state_base, &args.name)?;
         show::note(&format!("`{}` would get {}", args.name, signal.unwrap_or(Signal::SIGKILL)));
         return Ok(0);
     }
-    if signal.is_none() {
-        label.cgroups.iter().rev().for_each(|dir| cgroups::kill_all(dir));
-    }
-    match nix::sys::signal::kill(Pid::from_raw(label.pid), signal.unwrap_or(Signal::SIGKILL)) {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(0),
-        Err(errno) => Err(Error::io(format!("send a signal to process {}", label.pid))(errno)),
-    }
+    update::kill(&args.name, &host, signal)?;
+    Ok(0)
 }
 
 fn signal(name: &str) -> Result<Signal, Error> {
     let number = name.parse().ok().and_then(|number: i32| Signal::try_from(number).ok());
     let full = format!("SIG{}", name.to_uppercase().trim_start_matches("SIG"));
     number.or_else(|| full.parse().ok()).ok_or_else(|| {
-        wrong_usage(&format!("`{name}` is no signal"), "write it like TERM or 15; see signal(7)")
+        Error::usage(format!("`{name}` is no signal"), "write it like TERM or 15; see signal(7)")
     })
 }
 
-pub(crate) fn update(args: &UpdateArgs, global: &Global) -> Result<u8, Error> {
-    let label = with_cgroups(&args.name)?;
-    let mut limits = args.limits.limits();
-    if limits.is_empty() {
-        return Err(wrong_usage("there is nothing to update", "name a limit: `--memory 64m`"));
-    }
-    limits.find_disks(Path::new("/"));
-    crate::plan::check_disks(&limits)?;
-    let mut steps = Vec::new();
-    for dir in &label.cgroups {
-        let is_v2 = dir.join("cgroup.controllers").exists();
-        let version = if is_v2 { Version::V2 } else { Version::V1 };
-        for set in limits.settings(version).into_iter().filter(|set| dir.join(set.file).exists()) {
-            let step = Syscall::Write(dir.join(set.file), set.value).because(set.why);
-            steps.push((set.controller, Planned { by: "cgroups", step }));
-        }
-    }
-    let set = |controller: &&str| steps.iter().any(|(name, _)| name == controller);
-    if let Some(controller) = limits.controllers().iter().find(|name| !set(name)) {
-        return Err(Error::NoCgroup {
-            problem: format!("`{}` has no cgroup with the controller `{controller}`", args.name),
-            hint: "it gets one when it is started with such a limit".into(),
-        });
-    }
-    perform(&steps.into_iter().map(|(_, step)| step).collect::<Vec<_>>(), global)?;
+pub(crate) fn change(args: &UpdateArgs, global: &Global) -> Result<u8, Error> {
+    let label = update::with_cgroups(&args.name, &Host::gather())?;
+    perform(&update::limits(&args.name, &label, &args.limits)?, global)?;
     Ok(0)
 }
 
-/// Makes the writes. The kernel wants memory and swap in the one order when a limit grows and in
-/// the other when it shrinks: what it refuses at first is tried again after the others.
+/// Makes the writes, or prints them.
 fn perform(steps: &[Planned], global: &Global) -> Result<(), Error> {
     if global.dry_run {
         steps.iter().for_each(|planned| anstream::println!("{}", planned.step.call));
         return Ok(());
     }
-    let make = |planned: &Planned| {
-        let begin = Instant::now();
-        let result = planned.step.call.perform();
+    update::perform(steps, &mut |event: Event| {
         if global.trace {
-            show::event(&Event { planned, result, took: Some(begin.elapsed()) });
+            show::event(&event);
         }
-        result
-    };
-    let refused: Vec<&Planned> = steps.iter().filter(|planned| make(planned).is_err()).collect();
-    for planned in refused {
-        make(planned).map_err(|errno| {
-            let call = Box::new(planned.step.call.clone());
-            Error::Step { by: planned.by, call, why: planned.step.why, errno }
-        })?;
-    }
-    Ok(())
-}
-
-fn all() -> Result<Vec<(String, Label)>, Error> {
-    living(&Host::gather().state_base)
-}
-
-/// The label of a sandbox that runs.
-pub(crate) fn running(name: &str) -> Result<Label, Error> {
-    let found = all()?.into_iter().find(|(known, _)| known == name);
-    found.map(|(_, label)| label).ok_or_else(|| {
-        wrong_usage(
-            &format!("no sandbox `{name}` of yours runs"),
-            "`sandbox ps` lists those that do",
-        )
     })
-}
-
-fn with_cgroups(name: &str) -> Result<Label, Error> {
-    let label = running(name)?;
-    if label.cgroups.is_empty() {
-        return Err(Error::NoCgroup {
-            problem: format!("`{name}` runs without a cgroup of its own"),
-            hint: "start it with `--level cgroups`, or `--with cgroups`".into(),
-        });
-    }
-    Ok(label)
 }

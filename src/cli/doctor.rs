@@ -1,20 +1,39 @@
 //! `sandbox doctor`: what this machine allows, found out by trying.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::Global;
-use super::lesson::{summary, trial};
-use super::stages::rootfs;
+use super::global::Global;
+use super::lab::lab;
+use super::lesson::{Summary, trial};
 use crate::error::Error;
+use crate::plan::step::StageName;
+use crate::run::rootfs::Root;
 use crate::show;
-use crate::stages::stage::StageName;
-use crate::stages::{STAGES, join_user, with_needs};
-use crate::teach::examine::{Skip, skip};
+use crate::stages::names::STAND_IN;
+use crate::stages::{STAGES, with_needs};
+use crate::teach::examine::skip;
+use crate::teach::lab::Lab;
 use crate::teach::lesson::Side;
-use crate::teach::probe::{Lab, Task};
-use crate::teach::{lesson, stand_in};
+use crate::teach::probe::Task;
+use crate::teach::report::Skip;
+use crate::teach::{read, stand_in};
 
-/// Prints `{"stages":[{"stage","works","reason","fix"}],"lessons":[…]}`, or the same for people.
+/// What `sandbox doctor --format json` prints.
+#[derive(Serialize)]
+struct Diagnosis {
+    stages: Vec<Verdict>,
+    lessons: Vec<Summary>,
+}
+
+/// Whether a stage works here; if not, why, and what would allow it.
+#[derive(Serialize)]
+struct Verdict {
+    stage: StageName,
+    works: bool,
+    reason: Option<String>,
+    fix: Option<String>,
+}
+
 /// The exit code is 0 when every lesson can be done, else 1.
 pub(crate) fn doctor(global: &Global) -> Result<u8, Error> {
     let json = global.json()?;
@@ -23,39 +42,42 @@ pub(crate) fn doctor(global: &Global) -> Result<u8, Error> {
         return Ok(0);
     }
     let all: Vec<StageName> = STAGES.iter().map(|stage| stage.name()).collect();
-    let lab = Lab::new(rootfs(None)?, global.trace).make_ready(&all)?;
+    let lab = lab(Root::Default, &all, global)?;
     let mut stages = Vec::new();
-    for stage in STAGES {
-        stages.push((stage.name(), attempt(stage.name(), &lab)?));
+    for stage in all {
+        stages.push((stage, attempt(stage, &lab)?));
     }
     let mut lessons = Vec::new();
-    for lesson in lesson::all(None)? {
+    for lesson in read::all(None)? {
         let skipped = trial(&lesson, &lab)?;
         lessons.push((lesson, skipped));
     }
     if json {
-        let stages: Vec<Value> = stages.iter().map(stage_json).collect();
-        let lessons: Vec<Value> =
-            lessons.iter().map(|(lesson, skipped)| summary(lesson, skipped, None)).collect();
-        anstream::println!("{:#}", json!({ "stages": stages, "lessons": lessons }));
+        let verdict = |(stage, skip): &(StageName, Option<Skip>)| Verdict {
+            stage,
+            works: skip.is_none(),
+            reason: skip.as_ref().map(|skip| skip.reason.clone()),
+            fix: skip.as_ref().and_then(|skip| skip.fix.clone()),
+        };
+        let diagnosis = Diagnosis {
+            stages: stages.iter().map(verdict).collect(),
+            lessons: lessons.iter().map(|(one, skipped)| Summary::of(one, skipped, None)).collect(),
+        };
+        anstream::println!("{}", show::json(&diagnosis));
     } else {
         anstream::print!("{}", show::doctor(&lab, &stages, &lessons));
     }
     Ok(u8::from(lessons.iter().any(|(_, skipped)| !skipped.is_empty())))
 }
 
-fn stage_json((stage, skip): &(StageName, Option<Skip>)) -> Value {
-    let reason = skip.as_ref().map(|skip| &skip.reason);
-    let fix = skip.as_ref().and_then(|skip| skip.fix.as_ref());
-    json!({ "stage": stage, "works": skip.is_none(), "reason": reason, "fix": fix })
-}
-
 /// Tries a stage, with those that it needs, in a child that ends at once.
 fn attempt(stage: StageName, lab: &Lab) -> Result<Option<Skip>, Error> {
-    if stage == "stand-in" {
+    if stage == STAND_IN {
         return skip(stand_in::perform(lab, None, &[]).map(drop));
     }
-    let mut side = Side { stages: with_needs(stage), ..Side::default() };
-    join_user(&mut side.stages, &lab.host);
+    let mut side = Side::of(with_needs(stage));
+    if !lab.host.privileged {
+        side.join_user();
+    }
     skip(Task::on(&side, lab, None).run().map(drop))
 }

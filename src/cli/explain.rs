@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use super::Global;
-use super::stages::stage_name;
+use super::global::Global;
 use crate::error::Error;
 use crate::show;
+use crate::stages::levels::stage as stage_name;
+use crate::stages::stage::Stage;
 use crate::stages::{STAGES, find};
 
 #[derive(Args)]
@@ -16,9 +17,9 @@ pub(crate) struct ExplainArgs {
 
 pub(crate) fn explain(args: ExplainArgs, global: &Global) -> Result<u8, Error> {
     let json = global.json()?;
-    let stages = match &args.stage {
+    let stages: Vec<&dyn Stage> = match &args.stage {
         Some(name) => find(stage_name(name)?).into_iter().collect(),
-        None => STAGES.to_vec(),
+        None => STAGES.iter().map(Box::as_ref).collect(),
     };
     if json {
         anstream::println!("{}", show::stages_json(&stages));

@@ -4,17 +4,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
-use super::Global;
+use super::global::Global;
 use crate::error::Error;
 use crate::machine::host::Host;
+use crate::plan::command::Command;
 use crate::run::inspect::inspect;
-use crate::run::join;
-use crate::run::state::living;
-use crate::run::{Event, Options};
+use crate::run::state::{Label, living};
+use crate::run::{Event, Options, join, run};
 use crate::show;
-use crate::stages::stage::Command;
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
@@ -36,13 +35,32 @@ pub(crate) struct ExecArgs {
     command: Vec<OsString>,
 }
 
-/// Prints `{"sandboxes":[{"name","pid","stages","command"}]}`, or the same for people.
+/// What `sandbox ps --format json` prints.
+#[derive(Serialize)]
+struct Living {
+    sandboxes: Vec<Sandbox>,
+}
+
+/// A sandbox that runs.
+#[derive(Serialize)]
+struct Sandbox {
+    name: String,
+    pid: i32,
+    stages: Vec<String>,
+    command: Vec<String>,
+}
+
 pub(crate) fn ps(global: &Global) -> Result<u8, Error> {
     let sandboxes = living(&Host::gather().state_base)?;
     if global.json()? {
-        let one = |(name, label): &(String, crate::run::state::Label)| json!({ "name": name, "pid": label.pid, "stages": label.stages, "command": label.command });
-        let all: Vec<_> = sandboxes.iter().map(one).collect();
-        anstream::println!("{:#}", json!({ "sandboxes": all }));
+        let one = |(name, label): (String, Label)| Sandbox {
+            name,
+            pid: label.pid,
+            stages: label.stages,
+            command: label.command,
+        };
+        let sandboxes = sandboxes.into_iter().map(one).collect();
+        anstream::println!("{}", show::json(&Living { sandboxes }));
     } else {
         anstream::print!("{}", show::running(&sandboxes));
     }
@@ -50,10 +68,9 @@ pub(crate) fn ps(global: &Global) -> Result<u8, Error> {
 }
 
 pub(crate) fn inspect_process(args: InspectArgs, global: &Global) -> Result<u8, Error> {
-    let found = inspect(process(&args.process, &Host::gather())?)?;
+    let found = inspect(process(&args.process)?)?;
     if global.json()? {
-        let json = serde_json::to_string_pretty(&found).map_err(Error::io("describe it"))?;
-        anstream::println!("{json}");
+        anstream::println!("{}", show::json(&found));
     } else {
         anstream::print!("{}", show::inspection(&found));
     }
@@ -61,28 +78,30 @@ pub(crate) fn inspect_process(args: InspectArgs, global: &Global) -> Result<u8, 
 }
 
 pub(crate) fn exec(args: ExecArgs, global: &Global) -> Result<u8, Error> {
-    let host = Host::gather();
     let command = Command { argv: args.command, workdir: args.workdir, ..Command::default() };
-    let plan = join::plan(process(&args.process, &host)?, &command, &host)?;
+    let plan = join::plan(process(&args.process)?, &command)?;
     if global.dry_run {
         super::plan::print(&plan, global)?;
         return Ok(0);
     }
     let mut watch = |event: Event| show::event(&event);
-    let mut options = Options::through(None);
+    let mut options = Options::default();
     if global.trace {
         options.watch = Some(&mut watch);
     }
-    Ok(crate::run::run(&plan, options)?.status)
+    Ok(run(&plan, options)?.status)
 }
 
-fn process(named: &str, host: &Host) -> Result<i32, Error> {
-    let sandboxes = living(&host.state_base)?;
+fn process(named: &str) -> Result<i32, Error> {
+    let sandboxes = living(&Host::gather().state_base)?;
     if let Some((_, label)) = sandboxes.iter().find(|(name, _)| name == named) {
         return Ok(label.pid);
     }
-    named.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| Error::Usage {
-        problem: format!("no sandbox `{named}` of yours runs"),
-        hint: "`sandbox ps` lists those that do; a process is named by its number".to_owned(),
-    })
+    match named.parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err(Error::usage(
+            format!("no sandbox `{named}` of yours runs"),
+            "`sandbox ps` lists those that do; a process is named by its number",
+        )),
+    }
 }

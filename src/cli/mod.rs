@@ -8,10 +8,11 @@ mod completions;
 mod control;
 mod doctor;
 mod explain;
+mod global;
 mod inspect;
+mod lab;
 mod layers;
 mod lesson;
-mod limits;
 mod man;
 mod plan;
 mod rootfs;
@@ -21,12 +22,13 @@ mod stages;
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
 use crate::error::Error;
 use crate::show;
+use global::{Global, When};
 
 #[derive(Parser)]
 #[command(
@@ -44,40 +46,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// What every subcommand understands.
-#[derive(Args)]
-pub(crate) struct Global {
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    color: When,
-    /// How to print what was found out
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
-    format: Format,
-    /// Print each system call as it is made, with its result, on stderr
-    #[arg(long, global = true)]
-    trace: bool,
-    /// Print what would be done, and do nothing
-    #[arg(long, global = true)]
-    dry_run: bool,
-    /// End when this process does, which started this one
-    #[arg(long, global = true, hide = true, value_name = "PID")]
-    die_with_parent: Option<i32>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum When {
-    Auto,
-    Always,
-    Never,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-    Markdown,
 }
 
 #[derive(Subcommand)]
@@ -179,7 +147,7 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Pause(args) => control::pause(&args, true, global),
         Command::Resume(args) => control::pause(&args, false, global),
         Command::Kill(args) => control::kill(&args, global),
-        Command::Update(args) => control::update(&args, global),
+        Command::Update(args) => control::change(&args, global),
         Command::Diff(args) => layers::diff(&args, global),
         Command::Commit(args) => layers::commit(&args, global),
         Command::Layers(args) => layers::layers(&args, global),
@@ -188,19 +156,5 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Clean => clean::clean(global),
         Command::Completions(args) => completions::completions(args, Cli::command()),
         Command::Man(args) => man::man(args, Cli::command()),
-    }
-}
-
-impl Global {
-    /// Whether to print JSON. Markdown is what a lesson can be written as, and nothing else.
-    fn json(&self) -> Result<bool, Error> {
-        match self.format {
-            Format::Text => Ok(false),
-            Format::Json => Ok(true),
-            Format::Markdown => Err(Error::Usage {
-                problem: "only `sandbox lesson` can be printed as Markdown".to_owned(),
-                hint: "use `--format text` or `--format json`".to_owned(),
-            }),
-        }
     }
 }

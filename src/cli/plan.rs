@@ -1,13 +1,18 @@
 //! `sandbox plan`: what would be done, and why.
 
+use std::env;
 use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
-use super::Global;
-use super::stages::{StageArgs, shell_of};
+use super::global::Global;
+use super::stages::{StageArgs, planned};
 use crate::error::Error;
+use crate::machine::host::Host;
 use crate::plan::Plan;
+use crate::plan::script::script;
+use crate::run::ready::Asked;
+use crate::run::state;
 use crate::show;
 
 #[derive(Args)]
@@ -22,7 +27,7 @@ pub(crate) struct PlanArgs {
     command: Vec<OsString>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
     Text,
     Sh,
@@ -30,19 +35,18 @@ enum Form {
 }
 
 pub(crate) fn plan(args: PlanArgs, global: &Global) -> Result<u8, Error> {
-    let argv =
-        if args.command.is_empty() { shell_of(&args.stages.chosen()?) } else { args.command };
-    let mut spec = args.stages.spec(argv)?;
-    if matches!(args.form, Form::Sh) {
+    let argv = if args.command.is_empty() { args.stages.shell()? } else { args.command };
+    let (mut host, mut asked) = (Host::gather(), args.stages.asked(argv)?);
+    if args.form == Form::Sh {
         // What is made by hand is not ours to sweep.
-        spec.host.state_base = std::env::temp_dir();
-        spec.id = format!("by-hand-{}", spec.id);
+        host.state_base = env::temp_dir();
+        asked = Asked { id: Some(format!("by-hand-{}", state::new_id())), ..asked };
     }
-    let plan = Plan::new(&spec)?;
+    let ready = planned(asked, &host, true)?;
     match args.form {
-        Form::Text => print(&plan, global)?,
-        Form::Sh => anstream::print!("{}", crate::plan::script::script(&plan)),
-        Form::Json => anstream::println!("{}", show::plan_json(&plan)),
+        Form::Text => print(&ready.plan, global)?,
+        Form::Sh => anstream::print!("{}", script(&ready.plan, &ready.spec.state_dir())),
+        Form::Json => anstream::println!("{}", show::plan_json(&ready.plan)),
     }
     Ok(0)
 }

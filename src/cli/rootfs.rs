@@ -9,14 +9,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use rootfs_fetch::{Fetch, Progress, Rootfs, SOURCE_NOTICE, Source, Store, Verified};
 use serde_json::{Value, json};
 
-use super::Global;
+use super::global::Global;
 use crate::error::Error;
+use crate::run::rootfs::DEFAULT;
 use crate::show;
-use crate::teach::lesson;
+use crate::teach::read;
 use needs::Needs;
-
-/// The name of the rootfs that is used when none is asked for.
-const DEFAULT: &str = "busybox";
 
 /// The most problems that `verify` prints in words.
 const PROBLEMS: usize = 10;
@@ -112,13 +110,19 @@ pub(crate) fn rootfs(args: RootfsArgs, global: &Global) -> Result<u8, Error> {
 fn fetch(store: &Store, args: FetchArgs, global: &Global, json: bool) -> Result<u8, Error> {
     if args.from == Some(From::File) {
         let Some(file) = args.what else {
-            return Err(usage("which file?", "write `sandbox rootfs fetch --from file FILE`"));
+            return Err(Error::usage(
+                "which file?",
+                "write `sandbox rootfs fetch --from file FILE`",
+            ));
         };
         return import(store, Path::new(&file), args.name, global, json);
     }
     let from = args.from.map(source);
     if args.what.is_some() && !matches!(from, None | Some(Source::Registry)) {
-        return Err(usage("only a registry has images", "leave it out, or `--from registry`"));
+        return Err(Error::usage(
+            "only a registry has images",
+            "leave it out, or `--from registry`",
+        ));
     }
     let mut fetch = Fetch { plain_http: args.plain_http, ..Fetch::default() };
     if let Some(image) = args.what {
@@ -226,7 +230,7 @@ fn list(store: &Store, json: bool) -> Result<u8, Error> {
 fn verify(store: &Store, name: &str, json: bool) -> Result<u8, Error> {
     expect(store, name)?;
     let verified = store.verify(name)?;
-    let lessons = lesson::all(None)?;
+    let lessons = read::all(None)?;
     let needs: Vec<Needs> = lessons.iter().map(|lesson| Needs::of(lesson, &verified)).collect();
     if json {
         anstream::println!("{:#}", verified_json(&verified, &needs));
@@ -325,7 +329,9 @@ fn bundle(
 fn expect(store: &Store, name: &str) -> Result<(), Error> {
     match store.get(name)? {
         Some(_) => Ok(()),
-        None => Err(usage(&format!("there is no rootfs `{name}`"), "see `sandbox rootfs list`")),
+        None => {
+            Err(Error::usage(format!("there is no rootfs `{name}`"), "see `sandbox rootfs list`"))
+        }
     }
 }
 
@@ -343,10 +349,6 @@ fn hang(first: &str, indent: usize, text: &str) -> String {
     let lines = show::wrap(text, show::width().saturating_sub(indent).max(20));
     let lines = lines.join(&format!("\n{}", " ".repeat(indent)));
     format!("{first}{lines}\n")
-}
-
-fn usage(problem: &str, hint: &str) -> Error {
-    Error::Usage { problem: problem.to_owned(), hint: hint.to_owned() }
 }
 
 #[cfg(test)]

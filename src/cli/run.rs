@@ -1,18 +1,19 @@
 //! `sandbox run`: anything under the chosen stages.
 
 use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
 
-use super::Global;
-use super::stages::{StageArgs, usage};
+use super::global::Global;
+use super::stages::{StageArgs, planned};
 use crate::error::Error;
-use crate::plan::{Plan, Planned};
-use crate::run::state;
-use crate::run::state::Label;
-use crate::run::{Event, Options};
+use crate::machine::host::Host;
+use crate::plan::Planned;
+use crate::run::ready::{Asked, Ready};
+use crate::run::state::{self, Label};
+use crate::run::{Event, Options, run as perform_plan};
 use crate::show;
-use crate::stages::stage::Spec;
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
@@ -30,55 +31,63 @@ pub(crate) struct RunArgs {
 }
 
 pub(crate) fn run(args: RunArgs, global: &Global) -> Result<u8, Error> {
-    perform(named(args.stages.spec(args.command)?, args.name)?, args.step, global)
-}
-
-/// The name becomes that of everything the sandbox puts on the host.
-pub(crate) fn named(spec: Spec, name: Option<String>) -> Result<Spec, Error> {
-    let Some(name) = name else { return Ok(spec) };
-    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 32 || name.starts_with('-') || !name.chars().all(letter) {
-        return Err(usage(&format!("`{name}` cannot be a name"), "use 1 to 32 of a-z, 0-9 and -"));
-    }
-    let spec = Spec { id: name, ..spec };
-    if state::living(&spec.host.state_base)?.iter().any(|(name, _)| *name == spec.id) {
-        let problem = format!("a sandbox `{}` runs already", spec.id);
-        return Err(usage(&problem, "choose another name; `sandbox ps` lists them"));
-    }
-    Ok(spec)
+    perform(args.stages.asked(args.command)?, args.name, args.step, global)
 }
 
 // ANCHOR: perform
-/// Carries out the plan of `spec` on this terminal, or shows it with `--dry-run`.
-pub(crate) fn perform(spec: Spec, step: bool, global: &Global) -> Result<u8, Error> {
-    let plan = Plan::new(&spec)?;
+/// Carries out what is asked for on this terminal, or shows the plan of it with `--dry-run`.
+pub(crate) fn perform(
+    asked: Asked,
+    name: Option<String>,
+    step: bool,
+    global: &Global,
+) -> Result<u8, Error> {
+    let host = Host::gather();
+    if let Some(name) = &name {
+        state::check_name(&host.state_base, name)?;
+    }
+    let ready = planned(Asked { id: name, ..asked }, &host, global.dry_run)?;
     if global.dry_run {
-        super::plan::print(&plan, global)?;
+        super::plan::print(&ready.plan, global)?;
         return Ok(0);
     }
-    state::sweep(&spec.host.state_base)?;
+    state::sweep(&host.state_base)?;
     let mut watch = |event: Event| {
         if global.trace || step {
             show::event(&event);
         }
     };
-    let mut ask = |planned: &Planned| show::ask_to_go_on(planned);
-    let mut options = Options::through(None);
+    let mut ask = |planned: &Planned| ask_to_go_on(planned);
+    let mut options = Options::through(&ready.spec);
     options.watch = Some(&mut watch);
-    options.label = Some(label(&spec));
+    options.label = Some(label(&ready));
     if step {
         options.ask = Some(&mut ask);
     }
-    Ok(crate::run::run(&plan, options)?.status)
+    Ok(perform_plan(&ready.plan, options)?.status)
 }
 // ANCHOR_END: perform
 
-fn label(spec: &Spec) -> Label {
+fn label(ready: &Ready) -> Label {
+    let spec = &ready.spec;
     let words = spec.command.iter().flat_map(|command| &command.argv);
     Label {
         stages: spec.stages.iter().map(|stage| (*stage).to_owned()).collect(),
         command: words.map(|word| word.to_string_lossy().into_owned()).collect(),
         pid: 0,
-        cgroups: spec.cgroups().into_iter().map(|cgroup| cgroup.dir).collect(),
+        started: None,
+        cgroups: spec.cgroups.iter().map(|cgroup| cgroup.dir.clone()).collect(),
     }
+}
+
+/// Shows the next step and waits for Enter. `false` when the answer is `q` or the input ends.
+fn ask_to_go_on(planned: &Planned) -> bool {
+    anstream::eprint!("{}", show::question(planned));
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    if !std::io::stdin().is_terminal() {
+        anstream::eprintln!();
+    }
+    matches!(read, Ok(1..)) && answer.trim() != "q"
 }

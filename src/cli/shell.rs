@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::Global;
-use super::stages::{StageArgs, shell_of};
+use super::global::Global;
+use super::run::perform;
+use super::stages::StageArgs;
 use crate::error::Error;
 
 #[derive(Args)]
@@ -16,7 +17,6 @@ pub(crate) struct ShellArgs {
 }
 
 pub(crate) fn shell(args: ShellArgs, global: &Global) -> Result<u8, Error> {
-    let shell = shell_of(&args.stages.chosen()?);
-    let spec = super::run::named(args.stages.spec(shell)?, args.name)?;
-    super::run::perform(spec, false, global)
+    let shell = args.stages.shell()?;
+    perform(args.stages.asked(shell)?, args.name, false, global)
 }

@@ -4,27 +4,31 @@
 //! one of ours, the init layer, with the files that every container has for itself.
 
 mod changes;
+pub mod kept;
 mod volume;
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
-use crate::machine::host::Host;
+use crate::error::Error;
 
 pub use changes::{Change, Kind, Mark, changes, marks};
-pub use volume::{Volume, place};
+pub use volume::{Target, Volume};
 
 /// How a container gets its own view of a shared root.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Driver {
-    /// overlayfs lays a writable directory over the others.
+    /// overlayfs lays a writable directory over the others
     #[default]
     Overlay,
-    /// A copy of all of it.
+    /// A copy of all of it
     Vfs,
 }
 
@@ -43,29 +47,9 @@ pub struct Layers {
     pub found: bool,
     /// Whether it is in memory, as the disk below cannot serve.
     pub in_memory: bool,
-    /// The name servers, for the init layer.
-    pub resolv_conf: String,
 }
 
 impl Layers {
-    /// Layers for one run, with nothing between the rootfs and what is written.
-    pub fn new(host: &Host, id: &str, driver: Driver) -> Layers {
-        Layers {
-            driver,
-            dir: host.layers_base.join(id),
-            in_memory: host.layers_in_memory && driver == Driver::Overlay,
-            resolv_conf: host.resolv_conf.clone(),
-            ..Layers::default()
-        }
-    }
-
-    /// How overlayfs is told which directories these are.
-    pub(crate) fn options(&self, lowers: &[&Path]) -> String {
-        let lowers: Vec<String> = lowers.iter().map(|dir| escaped(dir, "\\:,")).collect();
-        let (upper, work) = (escaped(&self.upper(), "\\,"), escaped(&self.work(), "\\,"));
-        format!("lowerdir={},upperdir={upper},workdir={work}", lowers.join(":"))
-    }
-
     /// What the sandbox changes.
     pub fn upper(&self) -> PathBuf {
         self.dir.join("upper")
@@ -80,16 +64,46 @@ impl Layers {
     pub fn init(&self) -> PathBuf {
         self.dir.join("init")
     }
+
+    /// Where it is written what the layers lie on.
+    pub fn below(&self) -> PathBuf {
+        self.dir.join(kept::BELOW)
+    }
+
+    /// How overlayfs is told which directories these are: `lowerdir=TOP:…,upperdir=…,workdir=…`
+    pub fn options(&self, lowers: &[&Path]) -> OsString {
+        let mut text = b"lowerdir=".to_vec();
+        for (i, lower) in lowers.iter().enumerate() {
+            if i > 0 {
+                text.push(b':');
+            }
+            text.extend(escaped(lower, b"\\:,"));
+        }
+        for (name, dir) in [("upperdir", self.upper()), ("workdir", self.work())] {
+            text.extend(format!(",{name}=").into_bytes());
+            text.extend(escaped(&dir, b"\\,"));
+        }
+        OsString::from_vec(text)
+    }
+}
+
+/// The directory for all layers: beside the root filesystems.
+///
+/// # Errors
+/// When this user has no place for data.
+pub fn base() -> Result<PathBuf, Error> {
+    let store = rootfs_fetch::Store::open(None)?;
+    Ok(store.dir().with_file_name("layers"))
 }
 
 /// A path in which characters that mean something to overlayfs are marked as plain.
-fn escaped(path: &Path, special: &str) -> String {
-    let mut out = String::new();
-    for c in path.to_string_lossy().chars() {
-        if special.contains(c) {
-            out.push('\\');
+fn escaped(path: &Path, special: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        if special.contains(byte) {
+            out.push(b'\\');
         }
-        out.push(c);
+        out.push(*byte);
     }
     out
 }

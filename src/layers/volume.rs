@@ -1,11 +1,15 @@
 //! What is mounted into a root from outside.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::sys::statvfs::{FsFlags, statvfs};
-use serde::{Deserialize, Deserializer, de};
+
+use crate::error::{Error, errno_words};
+use crate::scalar::scalar;
 
 /// A mount into the root: a file or directory of the host, or memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,13 +39,13 @@ impl Volume {
     /// Looks at the source, and at what the layers, topmost first, have at the place.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
-    pub fn find(&mut self, layers: &[PathBuf]) -> Result<(), String> {
+    /// [`Error::Usage`] when the source is not there, or the way to the target is a link.
+    pub fn find(&mut self, layers: &[PathBuf]) -> Result<(), Error> {
         if let Some(source) = &self.source {
-            let shown = source.display();
-            let real = source.canonicalize().map_err(|error| format!("`{shown}`: {error}"))?;
+            let real = realpath(source)?;
             self.is_file = !real.is_dir();
-            let at = statvfs(&real).map_err(|errno| format!("`{shown}`: {}", errno.desc()))?;
+            let doing = format!("look at the filesystem of `{}`", real.display());
+            let at = statvfs(&real).map_err(Error::io(doing))?;
             let forbidden = [
                 (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
                 (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
@@ -54,7 +58,10 @@ impl Volume {
         let inside = self.target.strip_prefix("/").unwrap_or(&self.target).to_owned();
         for dir in inside.ancestors() {
             if super::look_up(layers, dir).is_some_and(|found| found.is_symlink()) {
-                return Err(format!("`/{}` is a link to somewhere else", dir.display()));
+                return Err(Error::usage(
+                    format!("`/{}` is a link to somewhere else", dir.display()),
+                    "name its real place in the root",
+                ));
             }
         }
         let is_there = |path: &Path| super::look_up(layers, path).is_some();
@@ -71,6 +78,15 @@ impl Volume {
         self.missing = missing;
         Ok(())
     }
+}
+
+/// Where a path of the host really leads.
+fn realpath(path: &Path) -> Result<PathBuf, Error> {
+    path.canonicalize().map_err(|error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+        let problem = format!("`{}` cannot be mounted: {}", path.display(), errno_words(errno));
+        Error::usage(problem, "name a file or a directory that is there")
+    })
 }
 
 impl FromStr for Volume {
@@ -93,15 +109,38 @@ impl FromStr for Volume {
     }
 }
 
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = self.source.as_deref().unwrap_or(Path::new("")).display();
+        let read_only = if self.read_only { ":ro" } else { "" };
+        write!(f, "{source}:{}{read_only}", self.target.display())
+    }
+}
+
 /// A path in the new root that leads nowhere else.
-pub fn place(target: &str) -> Option<PathBuf> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target(pub PathBuf);
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Target, String> {
+        place(text)
+            .map(Target)
+            .ok_or_else(|| "write a path that begins with `/`, and is not `/` itself".to_owned())
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.display())
+    }
+}
+
+scalar!(Volume, Target);
+
+fn place(target: &str) -> Option<PathBuf> {
     let path = PathBuf::from(target);
     let up = path.components().any(|part| part == std::path::Component::ParentDir);
     (path.is_absolute() && !up && path != Path::new("/")).then_some(path)
-}
-
-impl<'de> Deserialize<'de> for Volume {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Volume, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
 }

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::mounts;
+
 /// Copies the file `from` to `to`, or what is in the directory `from` into the existing directory
 /// `to`, in place of what has the same name there and is no directory: directories, files, symlinks and hard links with their modes. Owners become the copier,
 /// devices and sockets are left out, so is what the copier may not read, and what lies on another
@@ -76,7 +78,7 @@ fn readable(copied: io::Result<()>) -> io::Result<()> {
 /// # Errors
 /// EBUSY when there is a mount; otherwise what the removal met. A tree that is gone is no error.
 pub fn remove(tree: &Path) -> io::Result<()> {
-    if let Some(mount) = mounts_below(tree)?.first() {
+    if let Some(mount) = mounts::below(tree)?.first() {
         let text = format!("`{}` is still mounted", mount.display());
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
     }
@@ -100,25 +102,6 @@ fn open_directories(tree: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The mount points at `tree` and below it, as this process sees them.
-///
-/// # Errors
-/// When /proc/self/mountinfo cannot be read.
-pub fn mounts_below(tree: &Path) -> io::Result<Vec<PathBuf>> {
-    let tree = fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned());
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
-    Ok(points.filter(|point| point.starts_with(&tree)).collect())
-}
-
-/// The kernel writes space, tab, newline and backslash as `\ooo` in mountinfo; see proc(5).
-pub(crate) fn unescape(field: &str) -> PathBuf {
-    let replaced = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(field.to_owned(), |text, (code, plain)| text.replace(code, plain));
-    PathBuf::from(replaced)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use super::programs;
 use crate::error::Error;
 
 /// Set for the program that is started again, so that it does not try once more.
@@ -18,9 +19,9 @@ const STARTED: &str = "SANDBOX_SCOPE";
 pub fn is_possible() -> bool {
     let socket =
         env::var_os("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("systemd/private"));
-    let path = env::var_os("PATH").unwrap_or_default();
-    let installed = env::split_paths(&path).any(|dir| dir.join("systemd-run").exists());
-    env::var_os(STARTED).is_none() && installed && socket.is_some_and(|socket| socket.exists())
+    env::var_os(STARTED).is_none()
+        && socket.is_some_and(|socket| socket.exists())
+        && programs::find("systemd-run").is_some()
 }
 
 /// Starts this very command again, in a cgroup that its user may divide. Comes back when that

@@ -35,7 +35,7 @@ const SETTINGS: &[Setting] = &[
 ];
 
 /// What to do when this machine refuses a user namespace.
-pub fn for_user_namespaces() -> String {
+pub fn remedy() -> String {
     let read = |setting: &&Setting| {
         fs::read_to_string(setting.file).is_ok_and(|value| (setting.forbids)(value.trim()))
     };

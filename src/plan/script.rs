@@ -5,28 +5,29 @@
 //! descriptor 3, which keeps the layers in order and needs no quoting.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use nix::sched::CloneFlags;
 
-use crate::plan::{Plan, Planned};
-use crate::stages::stage::Undo;
-use crate::syscall::quote::{sh_word, sh_words};
-use crate::syscall::{Shell, Syscall};
+use super::step::Undo;
+use super::{Plan, Planned};
+use crate::syscall::quote::{sh_path, sh_word, sh_words};
+use crate::syscall::{Execve, Shell, Syscall, Unshare};
 
 /// A shell that reads the rest from descriptor 3. To open /dev/fd/3 would need the right to open
 /// what it leads to, which a layer that became another user does not have.
 const LAYER: &str = r#"sh -euc 'eval "$(cat <&3)"'"#;
 
 /// The script. It runs under `sh -eu`.
-pub fn script(plan: &Plan) -> String {
+pub fn script(plan: &Plan, state_dir: &Path) -> String {
     let mut writer = Writer::default();
     writer.line("#!/bin/sh -eu");
     writer.line("# What `sandbox` does for this plan, by hand, with util-linux.");
     writer.line("PATH=$PATH:/usr/sbin:/sbin");
     let undos: Vec<String> = plan.steps.iter().rev().filter_map(undo).collect();
-    let (host, rest) = split_at_fork(&plan.steps);
+    let (host, rest) = plan.at_fork();
     if !undos.is_empty() {
-        let parent = plan.state_dir.display().to_string();
+        let parent = state_dir.display().to_string();
         writer.line(&format!("mkdir -p -m 711 {}", sh_word(parent.as_ref())));
         let undos = [undos, vec![format!("rmdir {}", sh_word(parent.as_ref()))]].concat();
         writer.line(&format!("trap {} EXIT", sh_word(undos.join("; ").as_ref())));
@@ -50,14 +51,9 @@ fn undo(planned: &Planned) -> Option<String> {
     let (program, path) = match planned.step.undo.as_ref()? {
         Undo::Rmdir(dir) | Undo::Cgroup(dir) => ("rmdir", dir),
         Undo::Unlink(file) => ("rm", file),
-        Undo::Tree(dir) => ("rm -r", dir),
+        Undo::Tree(dir) => ("rm -rf", dir),
     };
-    Some(format!("{program} {}", sh_word(path.as_os_str())))
-}
-
-fn split_at_fork(steps: &[Planned]) -> (&[Planned], &[Planned]) {
-    let fork = steps.iter().position(|planned| planned.step.call.forks());
-    steps.split_at(fork.unwrap_or(steps.len()))
+    Some(format!("{program} {}", sh_path(path)))
 }
 
 #[derive(Default)]
@@ -78,20 +74,20 @@ impl Writer {
         for (at, planned) in in_shell_order(steps).into_iter().enumerate() {
             let call = &planned.step.call;
             match call {
-                Syscall::Unshare(CloneFlags::CLONE_NEWUSER) if maps_more => {
+                Syscall::Unshare(Unshare(CloneFlags::CLONE_NEWUSER)) if maps_more => {
                     self.comment(planned);
                     let program = "unshare --user --map-root-user --map-auto";
                     self.start(Shell::Starts(program.to_owned(), None));
                 }
-                Syscall::Execve { argv, env, .. } => self.command(argv, env),
-                Syscall::PivotRoot { .. } => self.pivot_root(call),
+                Syscall::Execve(Execve { argv, env, .. }) => self.command(argv, env),
+                Syscall::PivotRoot(_) => self.pivot_root(call),
                 // chroot(1) changes directory itself, and nothing of ours is left to read after it.
                 Syscall::Chroot(_) if is_last_layer(&steps[at + 1..]) => {
                     self.comment(planned);
-                    self.start(call.shell());
+                    self.start(call.by_hand());
                 }
                 Syscall::Chdir(_) if self.starts_chroot() || self.pivoted => {}
-                _ => match call.shell() {
+                _ => match call.by_hand() {
                     Shell::Nothing(_) => {}
                     Shell::Line(line) => {
                         self.enter_layer();
@@ -147,7 +143,7 @@ impl Writer {
     /// After pivot_root the host's programs are out of reach: the rootfs's own take over.
     fn pivot_root(&mut self, call: &Syscall) {
         self.enter_layer();
-        if let Shell::Line(line) = call.shell() {
+        if let Shell::Line(line) = call.by_hand() {
             self.line("# make its mount the root; the old root now lies on top of it");
             self.line(&line);
         }
@@ -210,9 +206,6 @@ fn in_shell_order(steps: &[Planned]) -> Vec<&Planned> {
 
 fn is_last_layer(rest: &[Planned]) -> bool {
     rest.iter().all(|planned| {
-        matches!(
-            planned.step.call,
-            Syscall::Chdir(_) | Syscall::Execve { .. } | Syscall::CloseFrom(_)
-        )
+        matches!(planned.step.call, Syscall::Chdir(_) | Syscall::Execve(_) | Syscall::CloseFrom(_))
     })
 }

@@ -10,7 +10,6 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
-use crate::machine::kernel;
 use crate::plan::Planned;
 use crate::run::output::{OUTPUT_LIMIT, Output};
 use crate::run::signals;
@@ -65,7 +64,7 @@ fn fork_again(call: &Syscall, rest: &[Planned], wires: &mut Wires) -> nix::Resul
     let is_init = std::process::id() == 1;
     let init_follows = rest.iter().any(|planned| planned.step.call.forks());
     let signals = signals::hold();
-    match fork(call)? {
+    match call.fork()? {
         ForkResult::Child => {
             signals.release_in_child();
             Ok(None)
@@ -83,17 +82,6 @@ fn fork_again(call: &Syscall, rest: &[Planned], wires: &mut Wires) -> nix::Resul
     }
 }
 // ANCHOR_END: fork-again
-
-/// fork(2), or clone(2) when the child is to be born into namespaces or a cgroup of its own.
-pub(crate) fn fork(call: &Syscall) -> nix::Result<ForkResult> {
-    match call {
-        Syscall::Clone(namespaces) => kernel::clone(*namespaces),
-        Syscall::CloneIntoCgroup(dir) => kernel::clone_into_cgroup(dir),
-        // SAFETY: this process has one thread, so the child may do all that the parent may.
-        #[expect(unsafe_code)]
-        _ => unsafe { nix::unistd::fork() },
-    }
-}
 
 /// Waits for every process that ends, as an init process must, until `child` does.
 fn wait_as_init(child: Pid) -> u8 {

@@ -5,16 +5,19 @@
 //! /proc/PID/ns.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::sched::CloneFlags;
 
 use crate::error::Error;
-use crate::machine::host::Host;
-use crate::plan::command::resolve;
-use crate::plan::{Plan, Planned, guard};
-use crate::stages::stage::{Command, Step};
-use crate::syscall::{CLONE_NEWTIME, Syscall};
+use crate::plan::Plan;
+use crate::plan::command::Command;
+use crate::plan::step::Because;
+use crate::stages;
+use crate::syscall::{
+    CLONE_NEWTIME, Chroot, DieWithParent, Fchdir, Fork, OpenAs, PidfdOpen, Setns, Setresgid,
+    Setresuid,
+};
 
 /// The namespaces by their names in /proc/PID/ns, in the order in which they are joined: `user`
 /// first, for the privilege to join the others, and `mnt` late, for our files are gone after it.
@@ -55,47 +58,42 @@ pub fn differing(pid: i32) -> Result<Vec<&'static str>, Error> {
 ///
 /// # Errors
 /// When there is no such process, or it may not be looked at.
-pub fn plan(pid: i32, command: &Command, host: &Host) -> Result<Plan, Error> {
+pub fn plan(pid: i32, command: &Command) -> Result<Plan, Error> {
     let differing = differing(pid)?;
     let has = |name| differing.contains(&name);
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let mut steps = vec![
-        Syscall::Fork.because("what follows happens to a child; the parent waits"),
-        Syscall::DieWithParent.because("if the parent is killed, so are we"),
-        Syscall::PidfdOpen(pid, PROCESS).because("hold on to the process, not to its number"),
-        Syscall::OpenAs(root.clone(), ROOT).because("and to its root directory"),
+        Fork.because("what follows happens to a child; the parent waits"),
+        DieWithParent.because("if the parent is killed, so are we"),
+        PidfdOpen(pid, PROCESS).because("hold on to the process, not to its number"),
+        OpenAs(root.clone(), ROOT).because("and to its root directory"),
     ];
     if !has("user") {
-        steps.extend(guard(host));
+        steps.extend(stages::give_up());
     }
     for (name, flag) in NAMESPACES.iter().filter(|(name, _)| has(*name)) {
-        steps.push(Syscall::Setns(PROCESS, *flag).because(why(name)));
+        steps.push(Setns(PROCESS, *flag).because(why(name)));
     }
     steps.extend([
-        Syscall::Fchdir(ROOT).because("stand in its root directory"),
-        Syscall::Chroot(PathBuf::from(".")).because("and make it ours"),
+        Fchdir(ROOT).because("stand in its root directory"),
+        Chroot(PathBuf::from(".")).because("and make it ours"),
     ]);
     if has("pid") || has("time") {
         steps.extend([
-            Syscall::Fork.because("only a child is in the PID and time namespace"),
-            Syscall::DieWithParent.because("a child does not inherit it"),
+            Fork.because("only a child is in the PID and time namespace"),
+            DieWithParent.because("a child does not inherit it"),
         ]);
     }
     if has("user") {
         steps.extend([
-            Syscall::Setresgid(0).because("be the group root of its user namespace"),
-            Syscall::Setresuid(0).because("and its user root"),
+            Setresgid(0).because("be the group root of its user namespace"),
+            Setresuid(0).because("and its user root"),
         ]);
     }
-    if let Some(dir) = &command.workdir {
-        steps.push(Syscall::Chdir(dir.clone()).because("start where it was asked for"));
-    }
-    let (file, env) = resolve(Some(&root), command);
-    let execve = Syscall::Execve { file, argv: command.argv.clone(), env };
-    steps.push(execve.because("become the command"));
-    let planned = |step: Step| Planned { by: "join", step };
-    let state_dir = Path::new("/nonexistent").to_owned();
-    Ok(Plan { steps: steps.into_iter().map(planned).collect(), state_dir })
+    let mut plan = Plan::default();
+    plan.add("join", steps);
+    plan.add("command", command.steps(Some(&root)));
+    Ok(plan)
 }
 
 fn why(namespace: &str) -> &'static str {

@@ -12,10 +12,13 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
+use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroups;
 use crate::error::Error;
-use crate::stages::stage::Undo;
+use crate::machine::{files, process};
+use crate::plan::step::Undo;
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
@@ -30,6 +33,9 @@ pub struct Label {
     pub command: Vec<String>,
     /// The process of its command, as the host counts; 0 before it runs.
     pub pid: i32,
+    /// When that began; see [`process::started`].
+    #[serde(default)]
+    pub started: Option<u64>,
     /// The directories of its cgroups.
     #[serde(default)]
     pub cgroups: Vec<PathBuf>,
@@ -65,7 +71,7 @@ impl State {
                 Ok(State { dir: dir.to_owned(), journal, undos: Vec::new(), _lock: lock })
             }
             Err(source) => {
-                let _ = crate::machine::files::remove(dir);
+                let _ = files::remove(dir);
                 Err(Error::Io {
                     doing: format!("make the state directory `{}`", dir.display()),
                     source,
@@ -90,7 +96,8 @@ impl State {
     /// # Errors
     /// When it cannot be written.
     pub fn label(&self, label: &Label, pid: Pid) -> Result<(), Error> {
-        let label = Label { pid: pid.as_raw(), ..label.clone() };
+        let started = process::started(pid.as_raw());
+        let label = Label { pid: pid.as_raw(), started, ..label.clone() };
         let json = serde_json::to_vec(&label).map_err(Error::io("describe the sandbox"))?;
         let written = open(&self.dir.join(LABEL)).and_then(|mut file| file.write_all(&json));
         written.map_err(Error::io("describe the sandbox in its state directory"))
@@ -106,11 +113,33 @@ impl State {
     }
 }
 
-/// Names everything that one sandbox puts on the host.
+/// Draws a name for everything that one sandbox puts on the host.
 pub fn new_id() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("{:08x}", random & 0xffff_ffff)
+    let mut bytes = [0; 4];
+    // A kernel that has only just begun may make us wait, and a signal may end that.
+    while getrandom(&mut bytes, GetRandomFlags::empty()) != Ok(bytes.len()) {}
+    format!("{:08x}", u32::from_ne_bytes(bytes))
+}
+
+/// Whether a new sandbox can have this name: a word, and no other's.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_name(base: &Path, name: &str) -> Result<(), Error> {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 32 || name.starts_with('-') || !name.chars().all(letter) {
+        return Err(Error::usage(
+            format!("`{name}` cannot be a name"),
+            "use 1 to 32 of a-z, 0-9 and -",
+        ));
+    }
+    if living(base)?.iter().any(|(known, _)| known == name) {
+        return Err(Error::usage(
+            format!("a sandbox `{name}` runs already"),
+            "choose another name; `sandbox ps` lists them",
+        ));
+    }
+    Ok(())
 }
 
 /// The sandboxes under `base` that run, by name.
@@ -128,6 +157,21 @@ pub fn living(base: &Path) -> Result<Vec<(String, Label)>, Error> {
     Ok(found)
 }
 
+/// The label of the sandbox of this name under `base`, which runs.
+///
+/// # Errors
+/// When there is none.
+pub fn running(base: &Path, name: &str) -> Result<Label, Error> {
+    let found = living(base)?.into_iter().find(|(known, _)| known == name);
+    match found {
+        Some((_, label)) => Ok(label),
+        None => Err(Error::usage(
+            format!("no sandbox `{name}` of yours runs"),
+            "`sandbox ps` lists those that do",
+        )),
+    }
+}
+
 /// Takes away what the sandboxes under `base` left whose processes are dead. Returns their names.
 ///
 /// # Errors
@@ -137,7 +181,10 @@ pub fn sweep(base: &Path) -> Result<Vec<String>, Error> {
         undo_all(&read_journal(dir)?)?;
         remove_state(dir)
     })?;
-    error.map_or(Ok(names), Err)
+    match error {
+        Some(error) => Err(error),
+        None => Ok(names),
+    }
 }
 
 /// The names of the dead sandboxes under `base`, without touching anything.
@@ -189,9 +236,9 @@ fn undo_all(undos: &[Undo]) -> Result<(), Error> {
     for undo in undos.iter().rev() {
         let (path, removed) = match undo {
             Undo::Rmdir(path) => (path, fs::remove_dir(path)),
-            Undo::Tree(path) => (path, crate::machine::files::remove(path)),
+            Undo::Tree(path) => (path, files::remove(path)),
             Undo::Unlink(path) => (path, fs::remove_file(path)),
-            Undo::Cgroup(path) => (path, crate::cgroups::remove(path)),
+            Undo::Cgroup(path) => (path, cgroups::remove(path)),
         };
         match removed {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -216,8 +263,7 @@ fn read_journal(dir: &Path) -> Result<Vec<Undo>, Error> {
 }
 
 fn remove_state(dir: &Path) -> Result<(), Error> {
-    crate::machine::files::remove(dir)
-        .map_err(|source| Error::Undo { path: dir.to_owned(), source })
+    files::remove(dir).map_err(|source| Error::Undo { path: dir.to_owned(), source })
 }
 
 /// Root's state may be walked through, for the processes that leave root behind; a user's is

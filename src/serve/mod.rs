@@ -27,12 +27,13 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
-use crate::cgroups::Limits;
+use crate::cgroups::{Hierarchies, Limits, choose};
 use crate::error::Error;
 use crate::machine::host::Host;
+use crate::machine::scope;
 use crate::machine::sealed;
-use crate::teach::lesson;
-use crate::{cgroups, show};
+use crate::show;
+use crate::teach::read;
 use access::{Access, PATIENCE};
 use book::{pages, part, terminal};
 use line::Line;
@@ -80,8 +81,8 @@ pub fn serve(options: &Options) -> Result<u8, Error> {
         return Ok(0);
     }
     // Others than oneself get no terminal that nothing limits.
-    let limited =
-        host.cgroups.user_manager || cgroups::choose(&host, &Limits::default(), "book").is_ok();
+    let limited = scope::is_possible()
+        || choose(&Hierarchies::gather(), &Limits::default(), false, "book").is_ok();
     let terminal = options.terminal && (options.listen.is_none() || limited);
     if options.terminal && !terminal {
         show::note(
@@ -103,7 +104,7 @@ async fn listen(address: SocketAddr, options: &Options, has_terminal: bool) -> R
     })?;
     let address = listener.local_addr().map_err(Error::io("ask for the port"))?;
     let mut parts = HashMap::new();
-    for lesson in lesson::all(None)? {
+    for lesson in read::all(None)? {
         for part in lesson.parts {
             parts.insert(format!("{}.{}", lesson.slug, part.id), part);
         }

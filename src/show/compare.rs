@@ -5,7 +5,8 @@ use colored::Colorize;
 use super::table::{Row, table};
 use super::text::{fold, pad, width, wrap};
 use crate::teach::matrix;
-use crate::teach::probe::{BUILT_IN, BuiltIn, Pair};
+use crate::teach::pair::Pair;
+use crate::teach::probe::{BUILT_IN, BuiltIn};
 
 /// Two isolation levels side by side.
 pub(crate) fn comparison(names: [&str; 2], rows: &[(BuiltIn, Pair)]) -> String {

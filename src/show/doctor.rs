@@ -4,11 +4,11 @@ use colored::Colorize;
 
 use super::lesson::lesson_line;
 use super::text::{pad, width, wrap};
+use crate::plan::step::StageName;
 use crate::stages::find;
-use crate::stages::stage::StageName;
-use crate::teach::examine::Skip;
+use crate::teach::lab::Lab;
 use crate::teach::lesson::Lesson;
-use crate::teach::probe::Lab;
+use crate::teach::report::Skip;
 
 /// Every stage with whether it works, every lesson with what of it cannot be done.
 pub fn doctor(

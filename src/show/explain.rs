@@ -1,8 +1,9 @@
 //! Stages in words.
 
 use colored::Colorize;
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::json::json;
 use super::text::{pad, width, wrap};
 use crate::stages::stage::Stage;
 
@@ -37,17 +38,41 @@ pub fn stage_list(stages: &[&dyn Stage]) -> String {
     )
 }
 
-/// Stages as JSON.
+/// A stage as JSON.
+#[derive(Serialize)]
+struct StageJson {
+    stage: &'static str,
+    title: &'static str,
+    isolates: &'static str,
+    leaks: &'static str,
+    needs: &'static [&'static str],
+    conflicts: &'static [&'static str],
+    since: &'static str,
+    see: &'static [&'static str],
+    source: String,
+}
+
+/// Stages as JSON: `{"stages":[…]}`.
 pub fn stages_json(stages: &[&dyn Stage]) -> String {
-    let one = |stage: &&dyn Stage| -> Value {
+    #[derive(Serialize)]
+    struct All {
+        stages: Vec<StageJson>,
+    }
+    let one = |stage: &&dyn Stage| {
         let about = stage.about();
-        json!({
-            "stage": stage.name(), "title": about.title, "isolates": about.isolates,
-            "leaks": about.leaks, "needs": stage.needs(), "conflicts": stage.conflicts(),
-            "since": about.since, "see": about.see, "source": source(*stage),
-        })
+        StageJson {
+            stage: stage.name(),
+            title: about.title,
+            isolates: about.isolates,
+            leaks: about.leaks,
+            needs: stage.needs(),
+            conflicts: stage.conflicts(),
+            since: about.since,
+            see: about.see,
+            source: source(*stage),
+        }
     };
-    format!("{:#}", json!({ "stages": stages.iter().map(one).collect::<Vec<_>>() }))
+    json(&All { stages: stages.iter().map(one).collect() })
 }
 
 fn source(stage: &dyn Stage) -> String {

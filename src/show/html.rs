@@ -1,11 +1,11 @@
 //! A lesson part that was gone through, as HTML: for the pages of the book.
 
-use serde_json::Value;
-
-use super::lesson::ALIKE;
+use super::lesson::{ALIKE, prompt};
 use super::table::complete;
 use crate::teach::attacks;
 use crate::teach::lesson::Part;
+use crate::teach::pair::{Outcome, Pair};
+use crate::teach::report::{CallReport, ClaimReport, PartReport, PredictionReport};
 
 /// With more calls than these, they are behind a fold.
 const MANY: usize = 10;
@@ -13,91 +13,83 @@ const MANY: usize = 10;
 /// The most lines of output that a cell shows.
 const LINES: usize = 16;
 
-/// What a part showed and proved: a table with both sides of each command, and the claims. `result`
-/// is the part as in the JSON form of `sandbox lesson --format json`. No line of it is empty, so
-/// that it may stand in Markdown.
-pub fn part_html(part: &Part, result: &Value) -> String {
-    if let Some(reason) = result["skipped"]["reason"].as_str() {
-        let fix = result["skipped"]["fix"].as_str();
-        let fix = fix.map_or(String::new(), |fix| format!(" What would allow it: {}.", text(fix)));
-        return format!("<p class=\"skipped\">skipped: {}.{fix}</p>\n", text(reason));
+/// What a part showed and proved: a table with both sides of each command, and the claims. No line of
+/// it is empty, so that it may stand in Markdown.
+pub fn part_html(part: &Part, report: &PartReport) -> String {
+    if let Some(skip) = &report.skipped {
+        let fix = match &skip.fix {
+            Some(fix) => format!(" What would allow it: {}.", text(fix)),
+            None => String::new(),
+        };
+        return format!("<p class=\"skipped\">skipped: {}.{fix}</p>\n", text(&skip.reason));
     }
-    let sides = [("without", part.without.name.as_str()), ("with", part.with.name.as_str())];
-    let mut out = calls(&result["calls"]);
-    let probes = list(&result["probes"]).iter().zip(&part.probes);
-    let probes = probes.map(|(pair, probe)| Row {
-        prompt: "$",
-        pair,
+    let mut out = calls(&report.calls);
+    let probes = part.probes.iter().zip(&report.probes).map(|(probe, found)| Row {
+        prompt: "$ ",
+        command: &found.command,
+        pair: &found.pair,
         id: None,
+        attack: None,
         note: probe.note.as_deref(),
     });
     let probes: Vec<Row> = probes.collect();
     if !probes.is_empty() {
-        out.push_str(&table("on the machine itself", sides, &probes));
+        out.push_str(&table("on the machine itself", part, &probes));
     }
-    for (experiment, of) in list(&result["experiments"]).iter().zip(&part.experiments) {
-        let title = experiment["title"].as_str().unwrap_or_default();
-        let title = match of.containers {
-            None => format!("{title}, on a stand-in host"),
-            Some(_) => title.to_owned(),
+    for (experiment, found) in part.experiments.iter().zip(&report.experiments) {
+        let title = match experiment.containers {
+            None => format!("{}, on a stand-in host", found.title),
+            Some(_) => found.title.clone(),
         };
-        let steps = list(&experiment["steps"]).iter().map(|pair| {
-            let prompt = match pair["in"].as_str() {
-                Some("host") => "host $",
-                Some("joined") => "joined $",
-                _ => "sandbox $",
-            };
-            Row { prompt, pair, id: pair["id"].as_str(), note: None }
+        let steps = found.steps.iter().map(|step| Row {
+            prompt: prompt(step.place),
+            command: &step.command,
+            pair: &step.pair,
+            id: step.id.as_deref(),
+            attack: step.attack.as_deref(),
+            note: None,
         });
-        out.push_str(&table(&title, sides, &steps.collect::<Vec<_>>()));
+        out.push_str(&table(&title, part, &steps.collect::<Vec<_>>()));
     }
-    let claims = list(&result["claims"]).iter().map(claim);
-    out + &format!("<ul class=\"claims\">\n{}</ul>\n", claims.collect::<String>())
+    let claims: String = report.claims.iter().map(claim).collect();
+    out + &format!("<ul class=\"claims\">\n{claims}</ul>\n")
 }
 
 /// The question that a part asks before looking, with the answers behind a fold.
-pub fn prediction_html(result: &Value) -> String {
-    let options = list(&result["predict"]["options"]);
-    if options.is_empty() {
+pub fn prediction_html(predict: &PredictionReport) -> String {
+    if predict.options.is_empty() {
         return String::new();
     }
-    let said = |value: &Value| text(value.as_str().unwrap_or_default());
-    let asked = options.iter().map(|option| format!("<li>{}</li>\n", said(&option["says"])));
-    let answered = options.iter().map(|option| {
-        let verdict = if option["right"] == true { "Right." } else { "Not so." };
-        format!("<li><strong>{verdict}</strong> {}</li>\n", said(&option["because"]))
+    let asked = predict.options.iter().map(|option| format!("<li>{}</li>\n", text(&option.says)));
+    let answered = predict.options.iter().map(|option| {
+        let verdict = if option.right { "Right." } else { "Not so." };
+        format!("<li><strong>{verdict}</strong> {}</li>\n", text(&option.because))
     });
     format!(
         "<div class=\"predict\">\n<p>Before you look: {}</p>\n<ol>\n{}</ol>\n\
          <details><summary>The answers</summary>\n<ol>\n{}</ol>\n</details>\n</div>\n",
-        said(&result["predict"]["ask"]),
+        text(&predict.ask),
         asked.collect::<String>(),
         answered.collect::<String>()
     )
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn calls(calls: &Value) -> String {
-    let calls = list(calls);
+fn calls(calls: &[CallReport]) -> String {
     if calls.is_empty() {
         return String::new();
     }
-    let count = calls.len();
     let mut lines = String::new();
-    for group in calls.chunk_by(|a, b| a["why"] == b["why"]) {
+    for group in calls.chunk_by(|a, b| a.why == b.why) {
         for call in group.iter().take(ALIKE) {
-            lines.push_str(&format!("{}\n", pre(call["call"].as_str().unwrap_or_default())));
+            lines.push_str(&format!("{}\n", pre(&call.call)));
         }
         if group.len() > ALIKE {
             lines.push_str(&format!("… and {} more like these\n", group.len() - ALIKE));
         }
-        let why = group.first().and_then(|call| call["why"].as_str()).unwrap_or_default();
+        let why = group.first().map_or("", |call| call.why.as_str());
         lines.push_str(&format!("<span class=\"why\">    {}</span>\n", text(why)));
     }
-    let title = "system calls this part adds";
+    let (count, title) = (calls.len(), "system calls this part adds");
     let lines = format!("<pre class=\"calls\">{}</pre>", lines.trim_end());
     if count > MANY {
         return format!("<details><summary>{count} {title}</summary>\n{lines}\n</details>\n");
@@ -108,16 +100,23 @@ fn calls(calls: &Value) -> String {
 /// A command, what came out on both sides, and what there is to know about it.
 struct Row<'a> {
     prompt: &'static str,
-    pair: &'a Value,
+    command: &'a str,
+    pair: &'a Pair,
     id: Option<&'a str>,
+    attack: Option<&'a str>,
     note: Option<&'a str>,
 }
 
-/// The sides, by their key in the result and their name; one that no row has needs no column.
-fn table(title: &str, sides: [(&str, &str); 2], rows: &[Row]) -> String {
-    let there = |(key, _): &(&str, &str)| rows.iter().any(|row| !row.pair[*key].is_null());
-    let sides: Vec<(&str, &str)> = sides.into_iter().filter(there).collect();
-    let heads = sides.iter().map(|(_, name)| format!("<th scope=\"col\">{}</th>", text(name)));
+/// The heading of a side, and where its outcomes are.
+type Side<'a> = (&'a str, fn(&Pair) -> Option<&Outcome>);
+
+/// Both sides; one that no row has needs no column.
+fn table(title: &str, part: &Part, rows: &[Row]) -> String {
+    let without: Side = (&part.without.name, |pair| pair.without.as_ref());
+    let with: Side = (&part.with.name, |pair| pair.with.as_ref());
+    let is_there = |(_, side): &Side| rows.iter().any(|row| side(row.pair).is_some());
+    let sides: Vec<Side> = [without, with].into_iter().filter(is_there).collect();
+    let heads = sides.iter().map(|(name, _)| format!("<th scope=\"col\">{}</th>", text(name)));
     format!(
         "<table class=\"sides\">\n<caption>{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}\
          </tbody>\n</table>\n",
@@ -128,31 +127,31 @@ fn table(title: &str, sides: [(&str, &str); 2], rows: &[Row]) -> String {
 }
 
 impl Row<'_> {
-    fn html(&self, sides: &[(&str, &str)]) -> String {
-        let mark = match self.pair["changed"].as_bool() {
+    fn html(&self, sides: &[Side]) -> String {
+        let mark = match self.pair.changed {
             Some(true) => "<span class=\"mark changed\">changed</span>",
             Some(false) => "<span class=\"mark same\">SAME</span>",
             None => "",
         };
-        let span = |class: &str, says: Option<&str>| {
-            let html = |says| format!("<span class=\"{class}\">{}</span>", text(says));
-            says.map_or(String::new(), html)
+        let span = |class: &str, says: Option<&str>| match says {
+            Some(says) => format!("<span class=\"{class}\">{}</span>", text(says)),
+            None => String::new(),
         };
-        let attack = self.pair["attack"].as_str().and_then(attacks::find);
-        let cells = sides.iter().map(|(key, name)| match &self.pair[*key] {
-            Value::Null => format!("<td data-side=\"{}\" class=\"none\">not run</td>", text(name)),
-            outcome => {
+        let attack = self.attack.and_then(attacks::find);
+        let cells = sides.iter().map(|(name, side)| match side(self.pair) {
+            None => format!("<td data-side=\"{}\" class=\"none\">not run</td>", text(name)),
+            Some(outcome) => {
                 format!("<td data-side=\"{}\"><pre>{}</pre></td>", text(name), cell(outcome))
             }
         });
         format!(
-            "<tr><th colspan=\"{}\" scope=\"rowgroup\">{mark}{}{}<code>{} {}</code>{}</th></tr>\n\
+            "<tr><th colspan=\"{}\" scope=\"rowgroup\">{mark}{}{}<code>{}{}</code>{}</th></tr>\n\
              <tr>{}</tr>\n",
             sides.len(),
             span("id", self.id),
             span("id", attack.map(|attack| attack.about)),
             self.prompt,
-            pre(self.pair["command"].as_str().unwrap_or_default().trim_end()),
+            pre(self.command.trim_end()),
             span("note", self.note),
             cells.collect::<String>()
         )
@@ -160,17 +159,16 @@ impl Row<'_> {
 }
 
 /// What came out.
-fn cell(outcome: &Value) -> String {
-    let said = |stream: &str| outcome[stream].as_str().unwrap_or_default();
-    let all = format!("{}{}", said("stdout"), said("stderr"));
+fn cell(outcome: &Outcome) -> String {
+    let all = format!("{}{}", outcome.stdout, outcome.stderr);
     let mut lines: Vec<String> = all.lines().map(|line| line.trim_end().to_owned()).collect();
-    complete(&mut lines, LINES, outcome["status"].as_u64().unwrap_or(0));
+    complete(&mut lines, LINES, outcome.status);
     pre(&lines.join("\n"))
 }
 
-fn claim(claim: &Value) -> String {
-    let says = text(claim["says"].as_str().unwrap_or_default());
-    if claim["holds"] == true {
+fn claim(claim: &ClaimReport) -> String {
+    let says = text(&claim.says);
+    if claim.holds {
         format!("<li class=\"holds\">{says}</li>\n")
     } else {
         format!("<li class=\"fails\">{says}: <strong>this does not hold here</strong></li>\n")

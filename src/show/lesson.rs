@@ -4,9 +4,9 @@ use colored::Colorize;
 
 use super::table::{Row, table};
 use super::text::{pad, width, wrap};
-use crate::plan::Planned;
-use crate::teach::examine::{Report, Skip};
-use crate::teach::lesson::{Action, Lesson, Part, Place, Prediction};
+use crate::teach::attacks;
+use crate::teach::lesson::{Lesson, Part, Place, Prediction};
+use crate::teach::report::{CallReport, PartReport, PredictionReport, Skip, StepReport, Tally};
 
 /// How many calls with the same reason are shown before the rest is only counted.
 pub(crate) const ALIKE: usize = 3;
@@ -46,15 +46,15 @@ pub fn skipped(skip: &Skip) -> String {
 }
 
 /// What a part did, showed and proved.
-pub fn report(part: &Part, report: &Report) -> String {
+pub fn report(part: &Part, report: &PartReport) -> String {
     let names = [part.without.name.as_str(), part.with.name.as_str()];
     let mut out = calls(&report.calls);
     let rows: Vec<Row> = (part.probes.iter().zip(&report.probes))
-        .map(|(probe, pair)| Row {
+        .map(|(probe, found)| Row {
             prompt: "$ ",
-            command: &probe.run,
+            command: &found.command,
             remarks: Vec::new(),
-            pair,
+            pair: &found.pair,
             note: probe.note.as_deref(),
         })
         .collect();
@@ -62,36 +62,41 @@ pub fn report(part: &Part, report: &Report) -> String {
         out.push_str(&table(names, &rows));
         out.push('\n');
     }
-    for (experiment, pairs) in part.experiments.iter().zip(&report.experiments) {
+    for (experiment, found) in part.experiments.iter().zip(&report.experiments) {
         let title = match experiment.containers {
-            None => format!("{}, on a stand-in host", experiment.title),
-            Some(_) => experiment.title.clone(),
+            None => format!("{}, on a stand-in host", found.title),
+            Some(_) => found.title.clone(),
         };
         out.push_str(&paragraph(&title, 2).underline().to_string());
-        let step = |(step, pair)| row(step, pair);
-        let rows: Vec<Row> = experiment.steps.iter().zip(pairs).map(step).collect();
+        let rows: Vec<Row> = found.steps.iter().map(row).collect();
         out.push_str(&table(names, &rows));
         out.push('\n');
     }
-    for (claim, holds) in part.claims.iter().zip(&report.claims) {
-        out.push_str(&claim_line(&claim.says, *holds));
+    for claim in &report.claims {
+        out.push_str(&claim_line(&claim.says, claim.holds));
     }
     out + "\n"
 }
 
-fn row<'a>(step: &'a Action, pair: &'a crate::teach::probe::Pair) -> Row<'a> {
-    let prompt = match step.place {
+/// What stands before a command, to say where it ran.
+pub(super) fn prompt(place: Place) -> &'static str {
+    match place {
         Place::Host => "host $ ",
         Place::Sandbox => "sandbox $ ",
         Place::Joined => "joined $ ",
-    };
+    }
+}
+
+fn row(step: &StepReport) -> Row<'_> {
     let mut remarks: Vec<String> = step.id.iter().cloned().collect();
-    if let Some(attack) = step.attack {
+    if let Some(attack) = step.attack.as_deref().and_then(attacks::find) {
         let steps = [(attack.before)(), (attack.inside)()].concat();
         let calls: Vec<String> = steps.iter().map(|step| step.call.to_string()).collect();
-        remarks = vec![format!("{}: {}", step.name(), attack.about), calls.join("; ")];
+        let name = step.id.as_ref().unwrap_or(&step.command);
+        remarks = vec![format!("{name}: {}", attack.about), calls.join("; ")];
     }
-    Row { prompt, command: &step.run, remarks, pair, note: None }
+    let (prompt, command) = (prompt(step.place), step.command.as_str());
+    Row { prompt, command, remarks, pair: &step.pair, note: None }
 }
 
 fn claim_line(says: &str, holds: bool) -> String {
@@ -102,20 +107,20 @@ fn claim_line(says: &str, holds: bool) -> String {
 }
 
 /// The calls that a part adds: each reason once, below the calls that share it.
-fn calls(calls: &[Planned]) -> String {
+fn calls(calls: &[CallReport]) -> String {
     if calls.is_empty() {
         return String::new();
     }
     let mut out = format!("  {}\n", "system calls this part adds".underline());
-    for group in calls.chunk_by(|a, b| a.step.why == b.step.why) {
-        for planned in group.iter().take(ALIKE) {
-            let lines = wrap(&planned.step.call.to_string(), width().saturating_sub(8).max(20));
+    for group in calls.chunk_by(|a, b| a.why == b.why) {
+        for call in group.iter().take(ALIKE) {
+            let lines = wrap(&call.call, width().saturating_sub(8).max(20));
             out.push_str(&format!("    {}\n", lines.join("\n        ")));
         }
         if group.len() > ALIKE {
             out.push_str(&format!("    … and {} more like these\n", group.len() - ALIKE));
         }
-        let why = group.first().map_or("", |planned| planned.step.why);
+        let why = group.first().map_or("", |call| call.why.as_str());
         let lines = wrap(why, width().saturating_sub(8).max(20));
         lines.iter().for_each(|line| out.push_str(&format!("        {}\n", line.dimmed())));
     }
@@ -123,24 +128,22 @@ fn calls(calls: &[Planned]) -> String {
 }
 
 /// What was right, and a word on the answer that was given, if one was.
-pub fn answer(predict: &Prediction, right: &[bool], given: Option<usize>) -> String {
-    let options = || predict.options.iter().zip(right).enumerate();
+pub fn answer(predict: &PredictionReport, given: Option<usize>) -> String {
     let mut out = String::new();
-    if let Some((option, right)) = given.and_then(|i| predict.options.get(i).zip(right.get(i))) {
-        let verdict = if *right { "right" } else { "not so" };
-        let number = given.map_or(0, |i| i + 1);
-        out.push_str(&paragraph(&format!("You said {number}: {verdict}. {}", option.because), 2));
+    if let Some((at, option)) = given.and_then(|at| Some((at, predict.options.get(at)?))) {
+        let verdict = if option.right { "right" } else { "not so" };
+        let said = format!("You said {}: {verdict}. {}", at + 1, option.because);
+        out.push_str(&paragraph(&said, 2));
     }
-    let fitting: Vec<_> = options().filter(|(_, (_, right))| **right).collect();
-    if fitting.is_empty() {
+    if !predict.options.iter().any(|option| option.right) {
         out.push_str(&paragraph("None of the answers fits what this machine showed.", 2));
     }
-    for (i, (option, _)) in fitting.into_iter().filter(|(i, _)| Some(*i) != given) {
-        let text = match given {
-            Some(_) => format!("It was {}, {}. {}", i + 1, option.says, option.because),
-            None => format!("Answer: {}, {}. {}", i + 1, option.says, option.because),
-        };
-        out.push_str(&paragraph(&text, 2));
+    for (at, option) in predict.options.iter().enumerate() {
+        if option.right && Some(at) != given {
+            let begin = if given.is_some() { "It was" } else { "Answer:" };
+            let text = format!("{begin} {}, {}. {}", at + 1, option.says, option.because);
+            out.push_str(&paragraph(&text, 2));
+        }
     }
     out
 }
@@ -148,28 +151,6 @@ pub fn answer(predict: &Prediction, right: &[bool], given: Option<usize>) -> Str
 /// What to make of a part.
 pub fn learned(part: &Part) -> String {
     format!("{}\n", paragraph(&part.learned, 2))
-}
-
-/// How many claims held, failed, and were not tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Claims that held.
-    pub held: usize,
-    /// Claims that did not.
-    pub failed: usize,
-    /// Claims of parts that this machine cannot do.
-    pub skipped: usize,
-}
-
-impl Tally {
-    /// Counts one more part.
-    pub fn add(&mut self, part: &Part, report: &Report) {
-        if report.skipped.is_some() {
-            self.skipped += part.claims.len();
-        }
-        self.held += report.claims.iter().filter(|holds| **holds).count();
-        self.failed += report.claims.iter().filter(|holds| !**holds).count();
-    }
 }
 
 /// The end of a lesson.

@@ -1,10 +1,12 @@
 //! Plans and their steps, for people and for programs.
 
 use colored::Colorize;
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::json::json;
 use crate::plan::{Plan, Planned};
 use crate::run::Event;
+use crate::teach::report::CallReport;
 
 /// A plan: every call under its stage, and below the calls that share it, the reason.
 pub fn plan(plan: &Plan) -> String {
@@ -26,19 +28,14 @@ pub fn plan(plan: &Plan) -> String {
 }
 
 /// A plan as JSON: `{"steps":[{"by","call","why","undo"}]}`.
-pub fn plan_json(plan: &Plan) -> String {
-    let steps: Vec<Value> = plan.steps.iter().map(step_json).collect();
-    format!("{:#}", json!({ "steps": steps }))
+#[derive(Serialize)]
+struct PlanJson {
+    steps: Vec<CallReport>,
 }
 
-/// A step as JSON.
-pub(crate) fn step_json(planned: &Planned) -> Value {
-    json!({
-        "by": planned.by,
-        "call": planned.step.call.to_string(),
-        "why": planned.step.why,
-        "undo": planned.step.undo,
-    })
+/// A plan as JSON.
+pub fn plan_json(plan: &Plan) -> String {
+    json(&PlanJson { steps: plan.steps.iter().map(CallReport::from).collect() })
 }
 
 /// A step that was made, on stderr, as strace(1) would show it.
@@ -51,4 +48,15 @@ pub fn event(event: &Event) {
     let call = event.planned.step.call.to_string();
     let call = call.rsplit_once(" = ").map_or(call.as_str(), |(call, _)| call);
     anstream::eprintln!("{:<10} {call} {result}{}", event.planned.by.bold(), took.dimmed());
+}
+
+/// The next step, and how to go on, for `--step`.
+pub fn question(planned: &Planned) -> String {
+    format!(
+        "{} {}\n  {}\n  {} ",
+        planned.by.bold(),
+        planned.step.call,
+        planned.step.why.dimmed(),
+        "Enter makes the call, q stops:".dimmed()
+    )
 }

@@ -4,7 +4,7 @@
 use colored::Colorize;
 
 use super::text::{cut, fold, pad, width, wrap};
-use crate::teach::probe::{Outcome, Pair};
+use crate::teach::pair::{Outcome, Pair};
 
 /// The narrowest terminal on which two sides stand beside each other, in columns.
 const SIDE_BY_SIDE: usize = 100;
@@ -133,12 +133,12 @@ pub(crate) fn cell(outcome: Option<&Outcome>, width: usize) -> Vec<String> {
     } else {
         given.iter().flat_map(|line| fold(&printable(line), width)).collect()
     };
-    complete(&mut lines, LINES, outcome.status.into());
+    complete(&mut lines, LINES, outcome.status);
     lines.iter().map(|line| cut(line, width)).collect()
 }
 
 /// At most `most` lines, silence in words, and the exit status of what failed.
-pub(crate) fn complete(lines: &mut Vec<String>, most: usize, status: u64) {
+pub(crate) fn complete(lines: &mut Vec<String>, most: usize, status: u8) {
     if lines.len() > most {
         let more = lines.len() - (most - 1);
         lines.truncate(most - 1);

@@ -6,11 +6,6 @@ use super::text::pad;
 use crate::cgroups::usage::Usage;
 use crate::run::state::Label;
 
-/// Goes back over this many lines that were printed, to print them anew.
-pub fn over(lines: usize) -> String {
-    if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") }
-}
-
 /// One line for each sandbox.
 pub fn usage(samples: &[(String, Label, Usage, Option<f64>)]) -> String {
     let heading = row(["NAME", "CPU", "THROTTLED", "MEMORY", "PROCESSES", "READ", "WRITTEN", ""]);

@@ -4,16 +4,24 @@
 //! namespace that path begins where the process stood when it entered: it reads `/`.
 
 // ANCHOR: stage
+use clap::Args;
 use nix::sched::CloneFlags;
+use serde::{Deserialize, Serialize};
 
-use crate::stages::stage::{About, Spec, Stage, StageName, Step};
-use crate::syscall::Syscall;
+use super::names::CGROUP_NS;
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::Unshare;
 
-pub(super) struct CgroupNs;
+/// It is told nothing.
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CgroupNs {}
 
 impl Stage for CgroupNs {
     fn name(&self) -> StageName {
-        "cgroup-ns"
+        CGROUP_NS
     }
 
     fn about(&self) -> About {
@@ -27,10 +35,7 @@ impl Stage for CgroupNs {
     }
 
     fn enter(&self, _: &Spec) -> Vec<Step> {
-        vec![
-            Syscall::Unshare(CloneFlags::CLONE_NEWCGROUP)
-                .because("call our place in the cgroup tree `/`"),
-        ]
+        vec![Unshare(CloneFlags::CLONE_NEWCGROUP).because("call our place in the cgroup tree `/`")]
     }
 }
 // ANCHOR_END: stage

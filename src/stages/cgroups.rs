@@ -6,23 +6,39 @@
 //!
 //! Version 2 has one tree with every controller in it. In version 1 each controller has a tree of
 //! its own, and a sandbox needs a directory in each. Which files a limit is written to is told in
-//! limits.rs, and where the directories are made in cgroups/.
+//! cgroups/limits.rs, and where the directories are made in cgroups/place.rs.
+
+pub(super) mod limit;
 
 // ANCHOR: stage
-use crate::cgroups::{Own, Version};
-use crate::stages::stage::{About, Spec, Stage, StageName, Step, Undo};
-use crate::syscall::Syscall;
+use clap::Args;
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
-pub(super) struct Cgroups;
+use super::names::{CGROUPS, RLIMITS, STAND_IN};
+use super::spec::Spec;
+use super::stage::{About, Help, Joins, Stage};
+use crate::cgroups::{self, Hierarchies, Limits, Own};
+use crate::error::Error;
+use crate::machine::scope;
+use crate::plan::step::{Because, StageName, Step, Undo};
+use crate::syscall::{Mkdir, Syscall, Write};
 
-/// What version 1 lets a sandbox of root open: null, zero, full, random, urandom, tty, and the
-/// terminals. In version 2 a program in the kernel's own bytecode decides, and there is no file.
-const DEVICES: &[&str] =
-    &["c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:* rwm", "c 136:* rwm"];
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[command(next_help_heading = "The stage cgroups (rlimits obeys --memory and --pids-limit too)")]
+#[serde(transparent)]
+pub struct Cgroups {
+    #[command(flatten)]
+    pub limits: Limits,
+    /// What this machine has.
+    #[arg(skip)]
+    #[serde(skip)]
+    machine: Hierarchies,
+}
 
 impl Stage for Cgroups {
     fn name(&self) -> StageName {
-        "cgroups"
+        CGROUPS
     }
 
     fn about(&self) -> About {
@@ -35,81 +51,65 @@ impl Stage for Cgroups {
         }
     }
 
+    fn joins(&self, spec: &Spec) -> Joins {
+        let asked = !self.limits.is_empty() && !spec.has(RLIMITS);
+        if asked { Joins::Yes } else { Joins::No }
+    }
+
+    fn look(&mut self, spec: &mut Spec) -> Result<(), Error> {
+        self.limits.find_disks(&spec.rootfs);
+        self.machine = Hierarchies::gather();
+        let root = spec.host.machine_root() && spec.host.privileged;
+        spec.cgroups = cgroups::choose(&self.machine, &self.limits, root, &spec.id)?;
+        Ok(())
+    }
+
+    fn check(&self, _: &Spec) -> Result<(), Error> {
+        self.limits.check_disks()
+    }
+
+    fn instead(&self) -> Option<(StageName, &'static str)> {
+        Some((RLIMITS, "it limits each process by itself"))
+    }
+
+    fn ask_for_help(&self) -> Option<Help> {
+        let asks = "systemd would be asked to start this again in a cgroup of your own";
+        if scope::is_possible() { Some(Help { asks, ask: scope::start_again }) } else { None }
+    }
+
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
-        let cgroups = spec.cgroups();
-        let enable = cgroups
-            .iter()
-            .filter(|cgroup| cgroup.version == Version::V2 && !cgroup.enable.is_empty());
-        let enable = enable.map(|cgroup| {
-            write(cgroup.parent.join("cgroup.subtree_control"), plus(&cgroup.enable))
-                .because("let the cgroups below this one have these controllers")
-        });
-        let make = cgroups.iter().map(|cgroup| {
-            Syscall::Mkdir(cgroup.dir.clone(), 0o755)
-                .because("a cgroup is a directory: to make it is to make the cgroup")
-                .undone_by(Undo::Cgroup(cgroup.dir.clone()))
-        });
-        let limits = cgroups.iter().flat_map(|cgroup| limit(cgroup, spec));
-        let delegate = cgroups.iter().flat_map(|cgroup| delegate(cgroup, spec));
-        enable.chain(make).chain(limits).chain(delegate).collect()
+        let mut steps = Vec::new();
+        for cgroup in spec.cgroups.iter().filter(|cgroup| !cgroup.enable.is_empty()) {
+            let control = cgroup.parent.join("cgroup.subtree_control");
+            let why = "let the cgroups below this one have these controllers";
+            steps.push(Write(control, limit::plus(&cgroup.enable).into()).because(why));
+        }
+        for cgroup in &spec.cgroups {
+            let make = Mkdir(cgroup.dir.clone(), 0o755)
+                .because("a cgroup is a directory: to make it is to make the cgroup");
+            steps.push(make.undone_by(Undo::Cgroup(cgroup.dir.clone())));
+        }
+        let limit = |cgroup| limit::steps(cgroup, &self.limits, &self.machine);
+        steps.extend(spec.cgroups.iter().flat_map(limit));
+        // Root's stand-in host is no longer root when it makes cgroups for its sandboxes.
+        if spec.has(STAND_IN) && spec.host.machine_root() {
+            steps.extend(spec.cgroups.iter().flat_map(limit::delegate));
+        }
+        steps
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
-        let born = spec.host.cgroups.clone_into;
-        let joins = |cgroup: &Own| !(born && cgroup.version == Version::V2);
-        let join = |cgroup: Own| {
-            write(cgroup.dir.join("cgroup.procs"), "0".to_owned())
+        let outside = spec.cgroups.iter().filter(|cgroup| !cgroup.born_in);
+        let join = |cgroup: &Own| {
+            Write(cgroup.dir.join("cgroup.procs"), "0".into())
                 .because("join it: 0 stands for the process that writes")
         };
-        spec.cgroups().into_iter().filter(joins).map(join).collect()
+        outside.map(join).collect()
     }
-}
 
-/// The limits that one cgroup holds.
-fn limit(cgroup: &Own, spec: &Spec) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let mut set = |file: &str, value: String, why| {
-        steps.push(write(cgroup.dir.join(file), value).because(why));
-    };
-    if cgroup.version == Version::V1 && cgroup.has("cpuset") {
-        let (cpus, mems) = spec.host.cgroups.cpuset.clone();
-        set("cpuset.cpus", cpus, "a version 1 cpuset begins empty: pass on what we have");
-        set("cpuset.mems", mems, "and the memory nodes likewise");
+    fn remedy(&self, call: &Syscall, errno: Errno) -> Option<String> {
+        let Syscall::Write(Write(file, _)) = call else { return None };
+        cgroups::remedy(file, errno).map(str::to_owned)
     }
-    if cgroup.version == Version::V1 && cgroup.has("devices") {
-        set("devices.deny", "a".to_owned(), "open no device at all");
-        for device in DEVICES {
-            set("devices.allow", (*device).to_owned(), "but those that every program expects");
-        }
-    }
-    for setting in spec.settings.limits.settings(cgroup.version) {
-        let needless = setting.optional && !spec.host.cgroups.swap;
-        if cgroup.has(setting.controller) && !needless {
-            set(setting.file, setting.value, setting.why);
-        }
-    }
-    steps
-}
-
-/// Root's stand-in host is no longer root when it makes cgroups for its sandboxes.
-fn delegate(cgroup: &Own, spec: &Spec) -> Vec<Step> {
-    if !spec.has("stand-in") || !spec.host.machine_root {
-        return Vec::new();
-    }
-    let files = match cgroup.version {
-        Version::V1 => ["", "cgroup.procs", "tasks"],
-        Version::V2 => ["", "cgroup.procs", "cgroup.subtree_control"],
-    };
-    let give = |file| Syscall::Chown(cgroup.dir.join(file), super::user::NOBODY);
-    files.map(|file| give(file).because("the stand-in host may divide it, not enlarge it")).into()
-}
-
-/// `+memory +pids`
-pub(super) fn plus(controllers: &[String]) -> String {
-    controllers.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ")
-}
-
-fn write(file: std::path::PathBuf, value: String) -> Syscall {
-    Syscall::Write(file, value)
 }
 // ANCHOR_END: stage

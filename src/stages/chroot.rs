@@ -8,19 +8,29 @@
 //! A path cannot climb out, because `..` in the root directory leads to the root directory. But
 //! that is a comparison with the pointer, made at every `..`; whoever stands outside of the root
 //! never meets it. So a process that stands elsewhere (its working directory, a descriptor that
-//! it holds) is not held, and neither is one that may call chroot(2) again: see `attacks.rs`.
+//! it holds) is not held, and neither is one that may call chroot(2) again: see teach/attacks.rs.
 
 // ANCHOR: stage
 use std::path::PathBuf;
 
-use crate::stages::stage::{About, Spec, Stage, StageName, Step};
-use crate::syscall::Syscall;
+use clap::Args;
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
-pub(super) struct Chroot;
+use super::names::{CHROOT, PIVOT_ROOT};
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::{self, Chdir, Syscall};
+
+/// It is told nothing.
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chroot {}
 
 impl Stage for Chroot {
     fn name(&self) -> StageName {
-        "chroot"
+        CHROOT
     }
 
     fn about(&self) -> About {
@@ -34,16 +44,30 @@ impl Stage for Chroot {
     }
 
     fn conflicts(&self) -> &'static [StageName] {
-        &["pivot-root"]
+        &[PIVOT_ROOT]
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         vec![
-            Syscall::Chroot(spec.root()).because("make this directory the root"),
-            Syscall::Chdir(PathBuf::from("/"))
+            syscall::Chroot(spec.root()).because("make this directory the root"),
+            Chdir(PathBuf::from("/"))
                 .because("and stand in it, or the old directory stays in reach")
                 .forgettable(),
         ]
     }
+
+    fn remedy(&self, call: &Syscall, errno: Errno) -> Option<String> {
+        rootfs_is_gone(call, errno)
+    }
+}
+
+/// For whoever steps into a rootfs.
+pub(super) fn rootfs_is_gone(call: &Syscall, errno: Errno) -> Option<String> {
+    let steps_in = matches!(call, Syscall::Chroot(_) | Syscall::Chdir(_));
+    if steps_in && matches!(errno, Errno::ENOENT | Errno::ENOTDIR) {
+        let hint = "there is no such directory; `sandbox rootfs list` shows the ones there are";
+        return Some(hint.to_owned());
+    }
+    None
 }
 // ANCHOR_END: stage

@@ -4,16 +4,24 @@
 //! are not files. A new IPC namespace begins without any.
 
 // ANCHOR: stage
+use clap::Args;
 use nix::sched::CloneFlags;
+use serde::{Deserialize, Serialize};
 
-use crate::stages::stage::{About, Spec, Stage, StageName, Step};
-use crate::syscall::Syscall;
+use super::names::IPC;
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::Unshare;
 
-pub(super) struct Ipc;
+/// It is told nothing.
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ipc {}
 
 impl Stage for Ipc {
     fn name(&self) -> StageName {
-        "ipc"
+        IPC
     }
 
     fn about(&self) -> About {
@@ -28,7 +36,7 @@ impl Stage for Ipc {
 
     fn enter(&self, _: &Spec) -> Vec<Step> {
         vec![
-            Syscall::Unshare(CloneFlags::CLONE_NEWIPC)
+            Unshare(CloneFlags::CLONE_NEWIPC)
                 .because("begin with no shared memory, semaphore or message queue"),
         ]
     }

@@ -6,19 +6,42 @@
 //! peer group and tell each other about new mounts.
 
 // ANCHOR: stage
-use std::path::PathBuf;
-
+use clap::{Args, ValueEnum};
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
+use serde::{Deserialize, Serialize};
 
-use crate::stages::stage::{About, Propagation, Spec, Stage, StageName, Step};
-use crate::syscall::Syscall;
+use super::names::{MNT, USER};
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::error::Error;
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::{Mount, Unshare};
 
-pub(super) struct Mnt;
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[command(next_help_heading = "The stage mnt")]
+#[serde(default, deny_unknown_fields)]
+pub struct Mnt {
+    /// What new mounts do [default: private]
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub propagation: Option<Propagation>,
+}
+
+/// Which mounts tell which others about new mounts; see mount_namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// They stay
+    Private,
+    /// The host's come in, ours stay
+    Slave,
+    /// The host's come in, and ours go out
+    Shared,
+}
 
 impl Stage for Mnt {
     fn name(&self) -> StageName {
-        "mnt"
+        MNT
     }
 
     fn about(&self) -> About {
@@ -31,8 +54,19 @@ impl Stage for Mnt {
         }
     }
 
-    fn enter(&self, spec: &Spec) -> Vec<Step> {
-        let (propagation, why) = match spec.settings.propagation {
+    fn check(&self, spec: &Spec) -> Result<(), Error> {
+        let reaches_machine = spec.host.initial && spec.host.privileged && !spec.has(USER);
+        if self.propagation == Some(Propagation::Shared) && reaches_machine {
+            return Err(Error::usage(
+                "with shared propagation, what is mounted here would appear on this machine",
+                "add `--with user`: then the machine only tells and does not listen",
+            ));
+        }
+        Ok(())
+    }
+
+    fn enter(&self, _: &Spec) -> Vec<Step> {
+        let (kind, why) = match self.propagation.unwrap_or(Propagation::Private) {
             Propagation::Private => (
                 MsFlags::MS_PRIVATE,
                 "leave the peer group, or mounts made here would appear on the host",
@@ -48,16 +82,8 @@ impl Stage for Mnt {
             ),
         };
         vec![
-            Syscall::Unshare(CloneFlags::CLONE_NEWNS)
-                .because("take a private copy of the mount table"),
-            Syscall::Mount {
-                source: None,
-                target: PathBuf::from("/"),
-                fstype: None,
-                flags: MsFlags::MS_REC | propagation,
-                data: None,
-            }
-            .because(why),
+            Unshare(CloneFlags::CLONE_NEWNS).because("take a private copy of the mount table"),
+            Mount::propagation("/", kind).because(why),
         ]
     }
 }

@@ -4,16 +4,24 @@
 //! loopback device that is down, and nothing else.
 
 // ANCHOR: stage
+use clap::Args;
 use nix::sched::CloneFlags;
+use serde::{Deserialize, Serialize};
 
-use crate::stages::stage::{About, Spec, Stage, StageName, Step};
-use crate::syscall::Syscall;
+use super::names::NET;
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::{LoopbackUp, Unshare};
 
-pub(super) struct Net;
+/// It is told nothing.
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Net {}
 
 impl Stage for Net {
     fn name(&self) -> StageName {
-        "net"
+        NET
     }
 
     fn about(&self) -> About {
@@ -28,9 +36,9 @@ impl Stage for Net {
 
     fn enter(&self, _: &Spec) -> Vec<Step> {
         vec![
-            Syscall::Unshare(CloneFlags::CLONE_NEWNET)
+            Unshare(CloneFlags::CLONE_NEWNET)
                 .because("begin with an empty network: no device but a loopback that is down"),
-            Syscall::LoopbackUp.because("bring it up, so that 127.0.0.1 answers"),
+            LoopbackUp.because("bring it up, so that 127.0.0.1 answers"),
         ]
     }
 }

@@ -5,20 +5,42 @@
 //! leaves a whiteout in the upper, a device 0,0 that hides the name. Between the two lies the init
 //! layer, with the files that no container shares. The driver `vfs` copies everything instead.
 
+mod find;
+mod make;
+mod options;
+
 // ANCHOR: stage
-use std::path::{Path, PathBuf};
-
+use clap::Args;
+use nix::errno::Errno;
 use nix::mount::MsFlags;
+use serde::{Deserialize, Serialize};
 
-use crate::layers::Driver;
-use crate::stages::stage::{About, Spec, Stage, StageName, Step, Undo};
-use crate::syscall::Syscall;
+use super::names::{MNT, OVERLAY, ROOTFS, STAND_IN};
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::error::Error;
+use crate::layers::{Driver, kept};
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::{Mount, Syscall};
 
-pub(super) struct Overlay;
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[command(next_help_heading = "The stage overlay")]
+#[serde(default, deny_unknown_fields)]
+pub struct Overlay {
+    /// Keep what is written under this name, and go on with it when it is there
+    #[arg(long, value_name = "NAME")]
+    pub keep: Option<String>,
+    /// How to get a root of one's own [default: overlay]
+    #[arg(long, value_name = "DRIVER", value_enum)]
+    pub storage: Option<Driver>,
+    #[arg(skip)]
+    #[serde(skip)]
+    found: find::Found,
+}
 
 impl Stage for Overlay {
     fn name(&self) -> StageName {
-        "overlay"
+        OVERLAY
     }
 
     fn about(&self) -> About {
@@ -32,88 +54,62 @@ impl Stage for Overlay {
     }
 
     fn needs(&self) -> &'static [StageName] {
-        &["mnt", "rootfs"]
+        &[MNT, ROOTFS]
     }
 
     fn conflicts(&self) -> &'static [StageName] {
-        &["stand-in"]
+        &[STAND_IN]
+    }
+
+    fn look(&mut self, spec: &mut Spec) -> Result<(), Error> {
+        self.found = find::look(self.keep.as_deref(), self.storage, spec)?;
+        Ok(())
+    }
+
+    fn check(&self, spec: &Spec) -> Result<(), Error> {
+        find::check(self.keep.as_deref(), spec)
+    }
+
+    fn doubt(&self, spec: &Spec) -> Option<&'static str> {
+        let mounts = spec.layers.driver == Driver::Overlay && !spec.layers.found;
+        if mounts {
+            Some("the disk below your data directory can hold an upper layer")
+        } else {
+            None
+        }
+    }
+
+    fn tried(&mut self, works: bool, spec: &mut Spec) -> Result<Option<&'static str>, Error> {
+        if works { Ok(None) } else { find::without_disk(self.keep.as_deref(), spec).map(Some) }
     }
 
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
-        let layers = &spec.layers;
-        if layers.in_memory {
-            let undo = Undo::Tree(layers.dir.clone());
-            return vec![mkdir(&layers.dir, "a place for the layers").undone_by(undo)];
-        }
-        let mut steps = if layers.found { Vec::new() } else { make(spec) };
-        if let Some(first) = steps.first_mut().filter(|_| !layers.kept) {
-            first.undo = Some(Undo::Tree(layers.dir.clone()));
-        }
-        steps.extend(write_init(spec));
-        if layers.driver == Driver::Vfs && !layers.found {
-            let copy = |from: PathBuf, why| Syscall::Copy(from, layers.upper()).because(why);
-            steps.push(copy(spec.rootfs.clone(), "everything, to have files of its own"));
-            steps.push(copy(layers.init(), "and over it what no container shares"));
-        }
-        steps
+        make::on_disk(spec, &self.found)
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
-        let layers = &spec.layers;
-        let mut steps = Vec::new();
-        if layers.in_memory {
-            let tmpfs = mount("tmpfs", layers.dir.clone(), "mode=755".into());
-            steps.push(tmpfs.because("the disk cannot serve as an upper layer: use memory"));
-            steps.extend(make(spec).into_iter().skip(1));
-            steps.extend(write_init(spec));
-        }
-        if layers.driver == Driver::Vfs {
-            let bind = Syscall::Mount {
-                source: Some(layers.upper()),
-                target: spec.root(),
-                fstype: None,
-                flags: MsFlags::MS_BIND,
-                data: None,
-            };
-            steps.push(bind.because("show the copy there: as a mount it can become a root"));
+        let mut steps = make::in_memory(spec, &self.found);
+        if spec.layers.driver == Driver::Vfs {
+            let copy = Mount::bind(spec.layers.upper(), spec.root());
+            steps.push(copy.because("show the copy there: as a mount it can become a root"));
         } else {
-            let overlay = mount("overlay", spec.root(), spec.overlay_options());
+            let overlay = Mount::new("overlay", spec.root(), MsFlags::empty());
+            let overlay = overlay.with(options::of(spec));
             steps.push(overlay.because("lay the writable layer over the others"));
         }
         steps
     }
-}
 
-fn make(spec: &Spec) -> Vec<Step> {
-    let (layers, etc) = (&spec.layers, spec.layers.init().join("etc"));
-    let (below, stack) = (layers.dir.join("below"), spec.stack());
-    vec![
-        Syscall::Mkdir(layers.dir.clone(), 0o700).because("a place that nobody else looks into"),
-        mkdir(&layers.upper(), "the upper layer: all that is written comes here"),
-        mkdir(&layers.work(), "where the kernel prepares what it moves there"),
-        mkdir(&layers.init(), "the init layer: files that no container shares"),
-        mkdir(&etc, "the init layer: files that no container shares"),
-        Syscall::Create(below.clone(), 0o644).because("remember what it lies on"),
-        Syscall::Write(below, stack).because("remember what it lies on"),
-    ]
-}
-
-fn write_init(spec: &Spec) -> Vec<Step> {
-    let write = |(file, text): (PathBuf, String)| {
-        let why = "its own name, hosts and name servers";
-        let create =
-            (!spec.layers.found).then(|| Syscall::Create(file.clone(), 0o644).because(why));
-        create.into_iter().chain([Syscall::Write(file, text).because(why)])
-    };
-    spec.init_files().into_iter().flat_map(write).collect()
-}
-
-fn mkdir(dir: &Path, why: &'static str) -> Step {
-    Syscall::Mkdir(dir.into(), 0o755).because(why)
-}
-
-fn mount(kind: &'static str, target: PathBuf, data: String) -> Syscall {
-    let (source, flags) = (Some(PathBuf::from(kind)), MsFlags::empty());
-    Syscall::Mount { source, target, fstype: Some(kind), flags, data: Some(data) }
+    fn remedy(&self, call: &Syscall, errno: Errno) -> Option<String> {
+        match (call, errno) {
+            (Syscall::Flock(_), Errno::EWOULDBLOCK) => {
+                Some(format!("another sandbox is writing it: {}", kept::BUSY))
+            }
+            (Syscall::Rename(_), Errno::ENOTEMPTY | Errno::EEXIST) => {
+                Some("another sandbox has just taken the name: run it again to go on".to_owned())
+            }
+            _ => None,
+        }
+    }
 }
 // ANCHOR_END: stage

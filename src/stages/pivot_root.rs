@@ -12,12 +12,22 @@
 // ANCHOR: stage
 use std::path::PathBuf;
 
+use clap::Args;
+use nix::errno::Errno;
 use nix::mount::MntFlags;
+use serde::{Deserialize, Serialize};
 
-use crate::stages::stage::{About, Spec, Stage, StageName, Step};
-use crate::syscall::Syscall;
+use super::chroot::rootfs_is_gone;
+use super::names::{CHROOT, MNT, PIVOT_ROOT, ROOTFS};
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::{self, Chdir, CloseFrom, Syscall, Umount2};
 
-pub(super) struct PivotRoot;
+/// It is told nothing.
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PivotRoot {}
 
 /// Descriptors below this number are the command's stdin, stdout and stderr, and two pipes of the
 /// runner that execve(2) closes.
@@ -25,7 +35,7 @@ const FIRST_FOREIGN_DESCRIPTOR: u32 = 5;
 
 impl Stage for PivotRoot {
     fn name(&self) -> StageName {
-        "pivot-root"
+        PIVOT_ROOT
     }
 
     fn about(&self) -> About {
@@ -41,27 +51,31 @@ impl Stage for PivotRoot {
     fn needs(&self) -> &'static [StageName] {
         // `mnt`: on the host's own mount table this would replace everybody's root.
         // `rootfs`: the new root must be a mount point.
-        &["mnt", "rootfs"]
+        &[MNT, ROOTFS]
     }
 
     fn conflicts(&self) -> &'static [StageName] {
-        &["chroot"]
+        &[CHROOT]
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         let here = PathBuf::from(".");
         vec![
-            Syscall::Chdir(spec.root()).because("stand in the new root"),
-            Syscall::PivotRoot { new_root: here.clone(), put_old: here.clone() }
+            Chdir(spec.root()).because("stand in the new root"),
+            syscall::PivotRoot { new_root: here.clone(), put_old: here.clone() }
                 .because("make its mount the root; the old root now lies on top of it"),
-            Syscall::Umount2(here, MntFlags::MNT_DETACH)
+            Umount2(here, MntFlags::MNT_DETACH)
                 .because("take the old root off: nothing of the host is mounted any more")
                 .forgettable(),
-            Syscall::Chdir(PathBuf::from("/")).because("stand in what is left: the new root"),
-            Syscall::CloseFrom(FIRST_FOREIGN_DESCRIPTOR)
+            Chdir(PathBuf::from("/")).because("stand in what is left: the new root"),
+            CloseFrom(FIRST_FOREIGN_DESCRIPTOR)
                 .because("let go of descriptors: one opened before would still lead outside")
                 .forgettable(),
         ]
+    }
+
+    fn remedy(&self, call: &Syscall, errno: Errno) -> Option<String> {
+        rootfs_is_gone(call, errno)
     }
 }
 // ANCHOR_END: stage

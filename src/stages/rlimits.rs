@@ -6,16 +6,24 @@
 //! processes is counted for the user in the user namespace, and not at all for root.
 
 // ANCHOR: stage
+use clap::Args;
 use nix::sys::resource::Resource;
+use serde::{Deserialize, Serialize};
 
-use crate::stages::stage::{About, Spec, Stage, StageName, Step};
-use crate::syscall::Syscall;
+use super::names::{CGROUPS, RLIMITS};
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::Setrlimit;
 
-pub(super) struct Rlimits;
+/// It is told nothing of its own, and obeys two limits of `cgroups`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rlimits {}
 
 impl Stage for Rlimits {
     fn name(&self) -> StageName {
-        "rlimits"
+        RLIMITS
     }
 
     fn about(&self) -> About {
@@ -29,24 +37,22 @@ impl Stage for Rlimits {
     }
 
     fn conflicts(&self) -> &'static [StageName] {
-        &["cgroups"]
+        &[CGROUPS]
+    }
+
+    fn obeys(&self) -> &'static [&'static str] {
+        &["memory", "pids-limit"]
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
-        let limits = &spec.settings.limits;
         let mut steps = Vec::new();
-        if let Some(memory) = limits.memory.and_then(|memory| memory.0) {
-            steps.push(
-                Syscall::Setrlimit(Resource::RLIMIT_AS, memory).because(
-                    "no process may have more addresses than this; each one may have them",
-                ),
-            );
+        if let Some(bytes) = spec.limits.memory.and_then(|memory| memory.0) {
+            let why = "no process may have more addresses than this; each one may have them";
+            steps.push(Setrlimit(Resource::RLIMIT_AS, bytes).because(why));
         }
-        if let Some(pids) = limits.pids_limit.and_then(|pids| pids.0) {
-            steps.push(
-                Syscall::Setrlimit(Resource::RLIMIT_NPROC, pids.into())
-                    .because("this user may have no more processes; root may"),
-            );
+        if let Some(pids) = spec.limits.pids_limit.and_then(|pids| pids.0) {
+            let why = "this user may have no more processes; root may";
+            steps.push(Setrlimit(Resource::RLIMIT_NPROC, pids.into()).because(why));
         }
         steps
     }

@@ -4,30 +4,45 @@
 //! a few devices: a shell cannot start a background job without /dev/null. These are mounted, in
 //! the private mount table, at a place of our own; the directory on disk stays as it is.
 
+mod dev;
 mod sys;
 mod volumes;
 
 // ANCHOR: stage
-use std::path::{Path, PathBuf};
+use clap::Args;
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
-use nix::mount::MsFlags;
+use super::names::{MNT, OVERLAY, PID, ROOTFS, STAND_IN};
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::error::Error;
+use crate::layers::{Target, Volume};
+use crate::plan::step::{Because, StageName, Step, Undo};
+use crate::syscall::{Mkdir, Mount, Syscall};
 
-use crate::stages::stage::{About, Spec, Stage, StageName, Step, Undo};
-use crate::syscall::Syscall;
-
-pub(super) struct Rootfs;
-
-const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
-const LINKS: &[(&str, &str)] =
-    &[("fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")];
-
-const WHY_PTS: &str = "terminals of its own, for programs that open one";
-const WHY_SHM: &str = "memory with a name, for shm_open(3)";
-const WHY_MQUEUE: &str = "the message queues of this IPC namespace, as files";
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[command(next_help_heading = "The stage rootfs")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rootfs {
+    /// Mount a file or directory of the host, read-only with `:ro`
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    pub volume: Vec<Volume>,
+    /// Mount memory there
+    #[arg(long, value_name = "TARGET")]
+    pub tmpfs: Vec<Target>,
+    /// Let nothing in the root be written but what is mounted on it
+    #[arg(long)]
+    pub read_only: bool,
+    /// What is mounted, once it was found.
+    #[arg(skip)]
+    #[serde(skip)]
+    found: Vec<Volume>,
+}
 
 impl Stage for Rootfs {
     fn name(&self) -> StageName {
-        "rootfs"
+        ROOTFS
     }
 
     fn about(&self) -> About {
@@ -41,77 +56,55 @@ impl Stage for Rootfs {
     }
 
     fn needs(&self) -> &'static [StageName] {
-        &["mnt"]
+        &[MNT]
+    }
+
+    fn look(&mut self, spec: &mut Spec) -> Result<(), Error> {
+        self.found = volumes::find(&self.volume, &self.tmpfs, spec)?;
+        Ok(())
+    }
+
+    fn check(&self, spec: &Spec) -> Result<(), Error> {
+        volumes::check(&self.found, spec)
     }
 
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
-        vec![
-            Syscall::Mkdir(spec.root(), 0o755)
-                .because("make an empty directory to mount the root on")
-                .undone_by(Undo::Rmdir(spec.root())),
-        ]
+        let why = "make an empty directory to mount the root on";
+        vec![Mkdir(spec.root(), 0o755).because(why).undone_by(Undo::Rmdir(spec.root()))]
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         let mut steps = Vec::new();
-        if !spec.has("stand-in") && !spec.has("overlay") {
+        if !spec.has(STAND_IN) && !spec.has(OVERLAY) {
             steps.push(
-                bind(spec.rootfs_source(), spec.root())
+                Mount::bind(spec.rootfs_source(), spec.root())
+                    .recursive()
                     .because("show the rootfs there: as a mount of its own it can become a root"),
             );
         }
-        if !spec.has("pid") {
+        if !spec.has(PID) {
             steps.push(
-                bind(PathBuf::from("/proc"), spec.in_root("/proc"))
+                Mount::bind("/proc", spec.in_root("/proc"))
+                    .recursive()
                     .because("programs like ps read /proc; this is the host's"),
             );
         }
-        let dev = |name: &str| spec.in_root("/dev").join(name);
-        let why_devices = "the devices that every program expects";
-        let memory = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-        steps.push(
-            mount("tmpfs", spec.in_root("/dev"), memory, Some("mode=755,size=64k"))
-                .because("an empty /dev in memory: the host's disks have no name in it"),
-        );
-        for name in DEVICES {
-            steps.push(Syscall::Create(dev(name), 0o666).because(why_devices));
-            steps.push(bind(PathBuf::from("/dev").join(name), dev(name)).because(why_devices));
-        }
-        steps.extend([
-            Syscall::Mkdir(dev("pts"), 0o755).because(WHY_PTS),
-            mount("devpts", dev("pts"), memory, Some("newinstance,ptmxmode=0666,mode=620"))
-                .because(WHY_PTS),
-            Syscall::Symlink(PathBuf::from("pts/ptmx"), dev("ptmx")).because(WHY_PTS),
-            Syscall::Mkdir(dev("shm"), 0o1777).because(WHY_SHM),
-            mount("tmpfs", dev("shm"), memory | MsFlags::MS_NODEV, Some("mode=1777,size=64m"))
-                .because(WHY_SHM),
-        ]);
-        if spec.has("ipc") {
-            steps.extend([
-                Syscall::Mkdir(dev("mqueue"), 0o755).because(WHY_MQUEUE),
-                mount("mqueue", dev("mqueue"), memory | MsFlags::MS_NODEV, None)
-                    .because(WHY_MQUEUE),
-            ]);
-        }
+        steps.extend(dev::devices(spec));
         steps.extend(sys::steps(spec));
-        steps.extend(volumes::steps(spec));
-        for (to, name) in LINKS {
-            steps.push(
-                Syscall::Symlink(Path::new("/proc/self").join(to), dev(name))
-                    .because("the usual names for open descriptors"),
-            );
-        }
+        steps.extend(volumes::steps(&self.found, self.read_only, spec));
+        steps.extend(dev::links(spec));
         steps
     }
-}
 
-fn mount(kind: &'static str, at: PathBuf, flags: MsFlags, data: Option<&str>) -> Syscall {
-    let (source, data) = (Some(PathBuf::from(kind)), data.map(str::to_owned));
-    Syscall::Mount { source, target: at, fstype: Some(kind), flags, data }
-}
-
-fn bind(source: PathBuf, target: PathBuf) -> Syscall {
-    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-    Syscall::Mount { source: Some(source), target, fstype: None, flags, data: None }
+    fn remedy(&self, call: &Syscall, errno: Errno) -> Option<String> {
+        match (call, errno) {
+            (Syscall::Mkdir(_), Errno::EACCES | Errno::EROFS | Errno::ENOSPC) => Some(
+                "the state of sandboxes cannot be written there: set XDG_RUNTIME_DIR to a directory \
+                 that can be written, or free some space"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
 }
 // ANCHOR_END: stage

@@ -5,29 +5,41 @@
 //! secret to steal, and under /rootfs the directory in which a container can be built. It plays the
 //! host for the sandboxes that are started inside it, and goes away with its first process.
 
+mod system;
+
 // ANCHOR: stage
 use std::path::PathBuf;
 
-use nix::mount::MsFlags;
-use nix::sys::resource::Resource;
+use clap::Args;
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
-use super::cgroups::plus;
-use crate::cgroups::Version;
-use crate::stages::stage::{About, Spec, Stage, StageName, Step, Undo};
-use crate::syscall::Syscall;
+use super::names::{CGROUP_NS, IPC, MNT, NET, PID, PIVOT_ROOT, ROOTFS, STAND_IN, USER, UTS};
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::cgroups;
+use crate::error::Error;
+use crate::machine::programs;
+use crate::plan::step::{Because, StageName, Step, Undo};
+use crate::syscall::{Create, Syscall, Truncate, Write};
 
-pub(super) struct StandIn;
-
-const PAYROLL: &str = "#!/bin/sh\n# A process that the stand-in host would miss.\nread forever\n";
-
-/// Beside the rootfs, and so on the disk that holds it.
-fn disk(spec: &Spec) -> PathBuf {
-    spec.rootfs.with_file_name(format!(".disk-{}", spec.id))
+/// It is told nothing from outside.
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandIn {
+    /// The bytes of a file on this machine's disk that it shows as /disk.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub disk: Option<u64>,
+    /// A program of this machine that needs shared libraries.
+    #[arg(skip)]
+    #[serde(skip)]
+    program: Option<PathBuf>,
 }
 
 impl Stage for StandIn {
     fn name(&self) -> StageName {
-        "stand-in"
+        STAND_IN
     }
 
     fn about(&self) -> About {
@@ -41,74 +53,42 @@ impl Stage for StandIn {
     }
 
     fn needs(&self) -> &'static [StageName] {
-        &["user", "cgroup-ns", "mnt", "uts", "ipc", "net", "rootfs", "pid", "pivot-root"]
+        &[USER, CGROUP_NS, MNT, UTS, IPC, NET, ROOTFS, PID, PIVOT_ROOT]
+    }
+
+    fn look(&mut self, _: &mut Spec) -> Result<(), Error> {
+        self.program = programs::dynamic();
+        Ok(())
     }
 
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
-        let Some(size) = spec.settings.disk else { return Vec::new() };
+        let Some(size) = self.disk else { return Vec::new() };
         let (file, why) = (disk(spec), "a file on this machine's own disk: the stand-in is memory");
-        let made = Syscall::Create(file.clone(), 0o644).because(why);
-        vec![made.undone_by(Undo::Unlink(file.clone())), Syscall::Truncate(file, size).because(why)]
+        let made = Create(file.clone(), 0o644).because(why).undone_by(Undo::Unlink(file.clone()));
+        vec![made, Truncate(file, size).because(why)]
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
-        let inner = spec.in_root("/rootfs");
-        let payroll = spec.in_root("/usr/sbin/payroll-db");
-        let secret = spec.in_root("/etc/secret");
-        let mut steps = vec![
-            Syscall::Setrlimit(Resource::RLIMIT_NPROC, 512)
-                .because("at most so many processes: a fork bomb stays in here"),
-            Syscall::Mount {
-                source: Some(PathBuf::from("tmpfs")),
-                target: spec.root(),
-                fstype: Some("tmpfs"),
-                flags: MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-                data: Some("mode=755,size=64m,nr_inodes=16k".to_owned()),
-            }
-            .because("a disk in memory for the stand-in host"),
-            Syscall::Copy(spec.rootfs_source(), spec.root())
-                .because("its system: a copy of the rootfs"),
-            Syscall::Mkdir(inner.clone(), 0o755).because("a place on it to build containers"),
-            Syscall::Copy(spec.rootfs_source(), inner).because("and a rootfs for them"),
-            Syscall::Create(secret.clone(), 0o644).because("something to steal"),
-            Syscall::Write(secret, "the stand-in host's secret\n".to_owned())
-                .because("something to steal"),
-            Syscall::Create(payroll.clone(), 0o755).because("a program to disturb"),
-            Syscall::Write(payroll, PAYROLL.to_owned()).because("which only waits"),
-        ];
-        for cgroup in spec.cgroups().iter().filter(|cgroup| cgroup.version == Version::V2) {
-            let leaf = cgroup.dir.join("init");
-            let control = cgroup.dir.join("cgroup.subtree_control");
-            steps.extend([
-                Syscall::Mkdir(leaf.clone(), 0o755)
-                    .because("in version 2 only the leaves hold processes: a leaf for its own"),
-                Syscall::Write(leaf.join("cgroup.procs"), "0".to_owned()).because("join it"),
-                Syscall::Write(control, plus(&cgroup.controllers))
-                    .because("and the other leaves, its sandboxes', may have limits"),
-            ]);
-        }
-        if spec.settings.disk.is_some() {
+        let mut steps = system::files(spec);
+        steps.extend(system::cgroups(spec));
+        if self.disk.is_some() {
             let name = disk(spec).file_name().map(PathBuf::from).unwrap_or_default();
-            let at = spec.in_root("/disk");
-            steps.extend([
-                Syscall::Create(at.clone(), 0o644).because("a place for the file on the disk"),
-                Syscall::Mount {
-                    source: Some(spec.rootfs_source().join("..").join(name)),
-                    target: at,
-                    fstype: None,
-                    flags: MsFlags::MS_BIND,
-                    data: None,
-                }
-                .because("and there it is"),
-            ]);
+            steps.extend(system::disk(spec, &spec.rootfs_source().join("..").join(name)));
         }
-        if let Some(program) = &spec.host.dynamic_program {
-            steps.push(
-                Syscall::Copy(program.clone(), spec.in_root("/usr/bin/host-ls"))
-                    .because("one of this machine's own programs, which needs shared libraries"),
-            );
+        if let Some(program) = &self.program {
+            steps.push(system::program(spec, program));
         }
         steps
     }
+
+    fn remedy(&self, call: &Syscall, errno: Errno) -> Option<String> {
+        let Syscall::Write(Write(file, _)) = call else { return None };
+        cgroups::remedy(file, errno).map(str::to_owned)
+    }
 }
 // ANCHOR_END: stage
+
+/// Beside the rootfs, and so on the disk that holds it.
+fn disk(spec: &Spec) -> PathBuf {
+    spec.rootfs.with_file_name(format!(".disk-{}", spec.id))
+}

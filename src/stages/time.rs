@@ -6,10 +6,23 @@
 //! `pid`, it is the children who will be in it (and, with newer kernels, who calls execve(2)).
 
 // ANCHOR: stage
-use crate::stages::stage::{About, Spec, Stage, StageName, Step};
-use crate::syscall::{CLONE_NEWTIME, Syscall};
+use clap::Args;
+use serde::{Deserialize, Serialize};
 
-pub(super) struct Time;
+use super::names::PID;
+use super::spec::Spec;
+use super::stage::{About, Stage};
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::{CLONE_NEWTIME, DieWithParent, Fork, TimeOffset, Unshare};
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[command(next_help_heading = "The stage time")]
+#[serde(default, deny_unknown_fields)]
+pub struct Time {
+    /// The seconds that are added to the time since boot [default: 864000, ten days]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub boottime: Option<i64>,
+}
 
 impl Stage for Time {
     fn name(&self) -> StageName {
@@ -27,16 +40,16 @@ impl Stage for Time {
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
+        let seconds = self.boottime.unwrap_or(10 * 24 * 60 * 60);
         let mut steps = vec![
-            Syscall::Unshare(CLONE_NEWTIME)
-                .because("let the children have clocks of their own since boot"),
-            Syscall::TimeOffset(spec.settings.boottime)
+            Unshare(CLONE_NEWTIME).because("let the children have clocks of their own since boot"),
+            TimeOffset(seconds)
                 .because("so many seconds more since boot; later than now it cannot be set"),
         ];
-        if !spec.has("pid") {
+        if !spec.has(PID) {
             steps.extend([
-                Syscall::Fork.because("be such a child"),
-                Syscall::DieWithParent.because("a child does not inherit it"),
+                Fork.because("be such a child"),
+                DieWithParent.because("a child does not inherit it"),
             ]);
         }
         steps

@@ -7,24 +7,44 @@
 //! Root itself becomes `nobody` first. Root mapped to root would be exempt from some limits, and
 //! files of the host's root would still be its own.
 
+mod maps;
+
 // ANCHOR: stage
-use std::path::PathBuf;
-
+use clap::Args;
+use nix::errno::Errno;
 use nix::sched::CloneFlags;
+use serde::{Deserialize, Serialize};
 
-use crate::stages::stage::{About, Spec, Stage, StageName, Step};
-use crate::syscall::Syscall;
+use super::names::{ROOTFS, USER};
+use super::spec::Spec;
+use super::stage::{About, Joins, Stage};
+use crate::error::Error;
+use crate::machine::ids::{self, SubIds};
+use crate::machine::userns;
+use crate::plan::step::{Because, StageName, Step};
+use crate::syscall::{
+    Chdir, ClearGroups, DieWithParent, SetDumpable, Setresgid, Setresuid, Syscall, Unshare,
+};
 
-pub(super) struct User;
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[command(next_help_heading = "The stage user")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct User {
+    /// Map your subordinate ids too, see subuid(5)
+    #[arg(long)]
+    pub map_auto: bool,
+    /// Which these are.
+    #[arg(skip)]
+    #[serde(skip)]
+    ids: Option<SubIds>,
+}
 
 /// The user and group `nobody`, which own no files.
 pub(super) const NOBODY: u32 = 65534;
 
-const WHY_UNSHARE: &str = "enter a user namespace: all capabilities, but only over what is in it";
-
 impl Stage for User {
     fn name(&self) -> StageName {
-        "user"
+        USER
     }
 
     fn about(&self) -> About {
@@ -37,50 +57,60 @@ impl Stage for User {
         }
     }
 
+    fn joins(&self, spec: &Spec) -> Joins {
+        if spec.host.privileged || spec.stages.is_empty() {
+            return Joins::No;
+        }
+        Joins::Saying("not root: the stage `user` joins, to give the other stages their privilege")
+    }
+
+    fn look(&mut self, spec: &mut Spec) -> Result<(), Error> {
+        if !self.map_auto {
+            return Ok(());
+        }
+        self.ids = ids::of(spec.host.uid);
+        match self.ids {
+            Some(_) => Ok(()),
+            None => Err(Error::not_here(
+                "you have no subordinate ids, or newuidmap(1) is not installed",
+                "install the package `uidmap`; an administrator gives ids with `usermod \
+                 --add-subuids 100000-165535 --add-subgids 100000-165535 YOU`",
+            )),
+        }
+    }
+
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         let mut steps = Vec::new();
         let (mut uid, mut gid) = (spec.host.uid, spec.host.gid);
-        if spec.host.machine_root {
+        if spec.host.machine_root() {
             (uid, gid) = (NOBODY, NOBODY);
-            if spec.has("rootfs") {
-                steps.push(
-                    Syscall::Chdir(spec.rootfs.clone())
-                        .because("hold on to the rootfs: nobody may not be able to walk to it"),
-                );
+            if spec.has(ROOTFS) {
+                let why = "hold on to the rootfs: nobody may not be able to walk to it";
+                steps.push(Chdir(spec.rootfs.clone()).because(why));
             }
             steps.extend([
-                Syscall::ClearGroups.because("leave root's groups"),
-                Syscall::Setresgid(gid).because("leave root's group"),
-                Syscall::Setresuid(uid).because("and root itself: outside we are nobody now"),
-                Syscall::SetDumpable.because("own /proc/self again, to write the maps below"),
-                Syscall::DieWithParent.because("a change of user forgot it"),
+                ClearGroups.because("leave root's groups"),
+                Setresgid(gid).because("leave root's group"),
+                Setresuid(uid).because("and root itself: outside we are nobody now"),
+                SetDumpable.because("own /proc/self again, to write the maps below"),
+                DieWithParent.because("a change of user forgot it"),
             ]);
         }
-        if let Some(ids) = spec.host.subids.as_ref().filter(|_| spec.settings.map_auto) {
-            steps.extend([
-                Syscall::Unshare(CloneFlags::CLONE_NEWUSER).because(WHY_UNSHARE),
-                Syscall::MapIds("newuidmap", vec![(0, uid, 1), (1, ids.uid.0, ids.uid.1)])
-                    .because("root inside is this user outside, and the rest are ids set aside")
-                    .by_parent(),
-                Syscall::MapIds("newgidmap", vec![(0, gid, 1), (1, ids.gid.0, ids.gid.1)])
-                    .because("and the groups likewise")
-                    .by_parent(),
-            ]);
-            return steps;
+        steps.push(
+            Unshare(CloneFlags::CLONE_NEWUSER)
+                .because("enter a user namespace: all capabilities, but only over what is in it"),
+        );
+        match &self.ids {
+            Some(ids) => steps.extend(maps::many(uid, gid, ids)),
+            None => steps.extend(maps::one(uid, gid)),
         }
-        let own = |file: &str| PathBuf::from("/proc/self").join(file);
-        steps.extend([
-            Syscall::Unshare(CloneFlags::CLONE_NEWUSER).because(WHY_UNSHARE),
-            Syscall::Write(own("setgroups"), "deny".to_owned())
-                .because("give up setgroups(2): the kernel wants that before the group map"),
-            Syscall::Write(own("uid_map"), format!("0 {uid} 1"))
-                .because("root inside is this user outside")
-                .forgettable(),
-            Syscall::Write(own("gid_map"), format!("0 {gid} 1"))
-                .because("and the group likewise")
-                .forgettable(),
-        ]);
         steps
+    }
+
+    fn remedy(&self, call: &Syscall, errno: Errno) -> Option<String> {
+        let maps = matches!(call, Syscall::Write(_));
+        let refused = matches!(errno, Errno::EPERM | Errno::EACCES);
+        if maps && refused { Some(userns::remedy()) } else { None }
     }
 }
 // ANCHOR_END: stage

@@ -2,10 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use nix::mount::MsFlags;
+use nix::errno::Errno;
 
 /// A C string literal, as strace(1) prints it.
 pub(crate) fn c_string(text: &OsStr) -> String {
@@ -43,57 +44,19 @@ pub(crate) fn sh_word(text: &OsStr) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// A path as one word of a shell command.
+pub(crate) fn sh_path(path: &Path) -> String {
+    sh_word(path.as_os_str())
+}
+
 /// The words of a shell command.
 pub(crate) fn sh_words(words: &[OsString]) -> String {
     words.iter().map(|word| sh_word(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// mount(8) for a mount(2).
-pub(crate) fn mount_line(
-    source: Option<&Path>,
-    target: &Path,
-    fstype: Option<&str>,
-    flags: MsFlags,
-    data: Option<&str>,
-) -> String {
-    let target = sh_word(target.as_os_str());
-    let source = sh_word(source.unwrap_or(Path::new("none")).as_os_str());
-    let rec = if flags.contains(MsFlags::MS_REC) { "r" } else { "" };
-    let propagations = [
-        (MsFlags::MS_PRIVATE, "private"),
-        (MsFlags::MS_SLAVE, "slave"),
-        (MsFlags::MS_SHARED, "shared"),
-    ];
-    if let Some((_, name)) = propagations.iter().find(|(flag, _)| flags.contains(*flag)) {
-        return format!("mount --make-{rec}{name} {target}");
-    }
-    if flags.contains(MsFlags::MS_REMOUNT) {
-        return format!("mount -o remount,bind,ro {target}");
-    }
-    if flags.contains(MsFlags::MS_BIND) {
-        // mount(8) makes an absolute path of it, which this user may not be able to walk.
-        let as_it_is = if source == "." { "-c " } else { "" };
-        return format!("mount {as_it_is}--{rec}bind {source} {target}");
-    }
-    let name = |name: &str| match name {
-        "MS_RDONLY" => "ro".to_owned(),
-        name => name.trim_start_matches("MS_").to_lowercase(),
-    };
-    let names = flags.iter_names().map(|(flag, _)| name(flag));
-    let options: Vec<String> = names.chain(data.map(str::to_owned)).collect();
-    let options =
-        if options.is_empty() { String::new() } else { format!(" -o {}", options.join(",")) };
-    format!("mount -t {}{options} {source} {target}", fstype.unwrap_or("none"))
-}
-
-/// A write of a text to a file that is there. Some shells' echo reads backslashes.
-pub(crate) fn echo_line(text: &str, file: &Path) -> String {
-    let (quoted, file) = (sh_word(text.as_ref()), sh_word(file.as_os_str()));
-    if text.contains(['\\', '\n']) {
-        format!("printf %s {quoted} > {file}")
-    } else {
-        format!("echo {quoted} > {file}")
-    }
+/// What the standard library says of a call that failed, as the kernel said it.
+pub(super) fn errno(result: io::Result<()>) -> nix::Result<()> {
+    result.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
 }
 
 #[cfg(test)]

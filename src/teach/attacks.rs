@@ -8,8 +8,12 @@ use std::path::PathBuf;
 
 use nix::sched::CloneFlags;
 
-use crate::stages::stage::Step;
-use crate::syscall::Syscall;
+use crate::plan::step::{Because, Step};
+use crate::stages::spec::Extra;
+use crate::syscall::{Chdir, Chroot, CloneIntoNamespaces, Fchdir, OpenAs, Sethostname};
+
+/// Who asks for the steps of an attack.
+pub const ATTACK: &str = "attack";
 
 /// One way out.
 #[derive(Debug)]
@@ -24,6 +28,13 @@ pub struct Attack {
     pub inside: fn() -> Vec<Step>,
 }
 
+impl Attack {
+    /// Its steps, for a sandbox.
+    pub fn steps(&self) -> Extra {
+        Extra { by: ATTACK, before: (self.before)(), inside: (self.inside)() }
+    }
+}
+
 /// Every attack.
 pub const ATTACKS: &[Attack] = &[
     // ANCHOR: double-chroot
@@ -33,11 +44,11 @@ pub const ATTACKS: &[Attack] = &[
         before: Vec::new,
         inside: || {
             vec![
-                Syscall::Chroot(PathBuf::from("bin"))
+                Chroot(PathBuf::from("bin"))
                     .because("move the root into a subdirectory; we stay outside of it"),
-                Syscall::Chdir(PathBuf::from("../../../../../../../.."))
+                Chdir(PathBuf::from("../../../../../../../.."))
                     .because("climb: `..` only stops at the root, and that is not on our way"),
-                Syscall::Chroot(PathBuf::from(".")).because("make the place we reached the root"),
+                Chroot(PathBuf::from(".")).because("make the place we reached the root"),
             ]
         },
     },
@@ -49,9 +60,9 @@ pub const ATTACKS: &[Attack] = &[
         before: Vec::new,
         inside: || {
             vec![
-                Syscall::Clone(CloneFlags::CLONE_NEWUTS)
+                CloneIntoNamespaces(CloneFlags::CLONE_NEWUTS)
                     .because("the child is born into a UTS namespace of its own"),
-                Syscall::Sethostname("newborn".to_owned()).because("and names it"),
+                Sethostname("newborn".to_owned()).because("and names it"),
             ]
         },
     },
@@ -62,14 +73,14 @@ pub const ATTACKS: &[Attack] = &[
         about: "use a directory that somebody forgot to close",
         before: || {
             vec![
-                Syscall::OpenAs(PathBuf::from("/"), 9)
+                OpenAs(PathBuf::from("/"), 9)
                     .because("somebody opened the host's root before the sandbox was made"),
             ]
         },
         inside: || {
             vec![
-                Syscall::Fchdir(9).because("stand in the directory that the descriptor holds"),
-                Syscall::Chroot(PathBuf::from(".")).because("and make it the root"),
+                Fchdir(9).because("stand in the directory that the descriptor holds"),
+                Chroot(PathBuf::from(".")).because("and make it the root"),
             ]
         },
     },
@@ -81,9 +92,9 @@ pub const ATTACKS: &[Attack] = &[
         before: Vec::new,
         inside: || {
             vec![
-                Syscall::Chroot(PathBuf::from("/proc/1/root"))
+                Chroot(PathBuf::from("/proc/1/root"))
                     .because("take the root of process 1 as our own"),
-                Syscall::Chdir(PathBuf::from("/")).because("and stand in it"),
+                Chdir(PathBuf::from("/")).because("and stand in it"),
             ]
         },
     },

@@ -5,15 +5,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
+use super::lab::Lab;
+use super::lesson::Side;
+use super::pair::Outcome;
+use super::probe::TIMEOUT;
 use crate::error::Error;
-use crate::layers::Layers;
-use crate::plan::Plan;
+use crate::layers;
+use crate::plan::step::Undo;
+use crate::run::ready::Asked;
 use crate::run::state::State;
 use crate::run::{Options, run};
-use crate::stages::stage::Spec;
-use crate::stages::stage::Undo;
-use crate::teach::lesson::Side;
-use crate::teach::probe::{Lab, Outcome, TIMEOUT, Task};
 
 /// Makes so many containers one after another, each with layers of its own that stay until all are
 /// there, and tells what the second and the last took.
@@ -21,11 +22,15 @@ use crate::teach::probe::{Lab, Outcome, TIMEOUT, Task};
 /// # Errors
 /// A stage's step that the kernel refused; a disk that is full.
 pub fn containers(lab: &Lab, side: &Side, number: u32) -> Result<Outcome, Error> {
-    let dir = lab.host.layers_base.join(&lab.id);
+    let base = match &lab.layers_base {
+        Some(base) => base.clone(),
+        None => layers::base()?,
+    };
+    let dir = base.join(&lab.id);
     let mut state = State::create(&lab.host.state_base.join(&lab.id))?;
     state.record(&Undo::Tree(dir.clone()))?;
     let measured =
-        fs::create_dir(&dir).map_err(Error::io("make a place for layers")).and_then(|()| {
+        fs::create_dir_all(&dir).map_err(Error::io("make a place for layers")).and_then(|()| {
             (1..=number).map(|n| one(lab, side, &dir, n)).collect::<Result<Vec<_>, _>>()
         });
     state.undo()?;
@@ -39,17 +44,16 @@ pub fn containers(lab: &Lab, side: &Side, number: u32) -> Result<Outcome, Error>
 
 /// Milliseconds and kilobytes.
 fn one(lab: &Lab, side: &Side, dir: &Path, number: u32) -> Result<(f64, u64), Error> {
-    let id = format!("{}-{number}", lab.id);
-    let own = dir.join(number.to_string());
-    let task = Task::on(side, lab, None);
-    let spec = task.spec();
-    let layers = Layers { dir: own.clone(), kept: true, ..spec.layers };
-    let plan = Plan::new(&Spec { id, layers, ..spec })?;
+    let mut side = side.clone();
+    side.settings.overlay.keep = Some(number.to_string());
+    let (id, layers_base) = (Some(format!("{}-{number}", lab.id)), Some(dir.to_owned()));
+    let ready = lab.ready(Asked { id, layers_base, ..lab.asked(&side) })?;
     let mut nothing = || 0;
     let begin = Instant::now();
-    run(&plan, Options::captured(TIMEOUT, Some(&mut nothing)))?;
+    run(&ready.plan, Options::captured(&ready.spec, TIMEOUT).inside(&mut nothing))?;
     let millis = begin.elapsed().as_secs_f64() * 1000.0;
-    Ok((millis, blocks(&own).map_err(Error::io("measure a layer"))? / 2))
+    let own = &ready.spec.layers.dir;
+    Ok((millis, blocks(own).map_err(Error::io("measure a layer"))? / 2))
 }
 
 /// What a tree takes on its disk, in blocks of 512 bytes. A file with two names counts twice.

@@ -1,79 +1,48 @@
 //! Going through a part of a lesson: run everything on both sides, and check the claims.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use regex_lite::Regex;
 
-use crate::cgroups;
+use super::cost;
+use super::lab::Lab;
+use super::lesson::{self, Condition, Experiment, Need, Part, Side, WhichSide};
+use super::pair::{Outcome, Pair};
+use super::probe::Task;
+use super::report::{
+    CallReport, ClaimReport, Event, ExperimentReport, OptionReport, PartReport, ProbeReport, Skip,
+    Tell,
+};
+use super::stand_in::{self, Action};
 use crate::error::Error;
+use crate::layers;
 use crate::machine::host::Host;
-use crate::plan::{Plan, Planned};
-use crate::teach::lesson::{self, Condition, Experiment, Need, Part, Side, WhichSide};
-use crate::teach::probe::{Lab, Outcome, Pair, Task};
-use crate::teach::stand_in::{self, Action};
-
-/// What came out of a part.
-pub struct Report {
-    /// Why the part cannot be done here; then all else is empty.
-    pub skipped: Option<Skip>,
-    /// The calls that the side `with` makes and the other does not.
-    pub calls: Vec<Planned>,
-    /// The probes, as in the part.
-    pub probes: Vec<Pair>,
-    /// The experiments and their steps, as in the part.
-    pub experiments: Vec<Vec<Pair>>,
-    /// Whether each claim holds.
-    pub claims: Vec<bool>,
-    /// Whether each option of the prediction is right.
-    pub options: Vec<bool>,
-}
-
-/// Why a part cannot be done on this machine.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Skip {
-    /// What does not work.
-    pub reason: String,
-    /// What would allow it.
-    pub fix: Option<String>,
-}
+use crate::machine::programs;
+use crate::plan::Plan;
+use crate::run::ready::{Asked, Trials};
+use crate::stages::Stages;
+use crate::stages::names::{CGROUPS, OVERLAY};
 
 /// Whether this machine can do a part, found out by trying.
 ///
 /// # Errors
 /// What is not the machine's fault: wrong stages, no rootfs.
 pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
-    if part.needs == Some(Need::DynamicProgram) && lab.host.dynamic_program.is_none() {
-        return Ok(Some(Skip {
-            reason: "every `ls` on this machine is linked statically".to_owned(),
-            fix: Some("install one that needs shared libraries, as GNU coreutils has".to_owned()),
-        }));
-    }
-    if part.needs == Some(Need::TmpfsAttributes) && !crate::layers::tmpfs_keeps_attributes() {
-        return Ok(Some(Skip {
-            reason:
-                "this kernel's tmpfs, on which the stand-in host lives, keeps no attributes of \
-                     users, and an overlay marks opaque directories with one"
-                    .to_owned(),
-            fix: Some("Linux 6.6 or newer; on a disk it works with older ones".to_owned()),
-        }));
-    }
-    if lab.host.layers_in_memory && part.experiments.iter().any(|one| one.containers.is_some()) {
-        return Ok(Some(Skip {
-            reason: "the disk below your data directory cannot hold an upper layer".to_owned(),
-            fix: Some("set SANDBOX_HOME to a directory on ext4 or another plain disk".to_owned()),
-        }));
+    if let Some(skip) = lacks(part, lab)? {
+        return Ok(Some(skip));
     }
     // The stand-in host can pass on no more than this machine gives it.
-    for side in [&part.without, &part.with].iter().filter(|s| s.stages.contains(&"cgroups")) {
-        let chosen = cgroups::choose(&lab.host, &side.settings.limits, &lab.id);
-        if let Some(skip) = skip(chosen.map(drop))? {
+    for side in [&part.without, &part.with].into_iter().filter(|side| side.has(CGROUPS)) {
+        let told = Stages { cgroups: side.settings.cgroups.clone(), ..Stages::default() };
+        let cgroup = Side { stages: vec![CGROUPS], settings: told, ..Side::default() };
+        if let Some(skip) = skip(lab.ready(lab.asked(&cgroup)).map(drop))? {
             return Ok(Some(skip));
         }
     }
     if !part.probes.is_empty() {
         for side in [&part.without, &part.with] {
-            let tried = Task::on(side, lab, None).run();
-            if let Some(skip) = skip(tried.map(drop))? {
+            if let Some(skip) = skip(Task::on(side, lab, None).run().map(drop))? {
                 return Ok(Some(skip));
             }
         }
@@ -87,6 +56,34 @@ pub fn possible(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
     skip(stand_in::perform(lab, None, &actions).map(drop))
 }
 
+/// What this machine lacks that no stage would tell.
+fn lacks(part: &Part, lab: &Lab) -> Result<Option<Skip>, Error> {
+    let skip = |reason: &str, fix: &str| {
+        Ok(Some(Skip { reason: reason.to_owned(), fix: Some(fix.to_owned()) }))
+    };
+    if part.needs == Some(Need::DynamicProgram) && programs::dynamic().is_none() {
+        return skip(
+            "every `ls` on this machine is linked statically",
+            "install one that needs shared libraries, as GNU coreutils has",
+        );
+    }
+    if part.needs == Some(Need::TmpfsAttributes) && !layers::tmpfs_keeps_attributes() {
+        return skip(
+            "this kernel's tmpfs, on which the stand-in host lives, keeps no attributes of users, and \
+             an overlay marks opaque directories with one",
+            "Linux 6.6 or newer; on a disk it works with older ones",
+        );
+    }
+    let on_disk = part.experiments.iter().any(|experiment| experiment.containers.is_some());
+    if on_disk && !lab.has_disk_for_layers()? {
+        return skip(
+            "the disk below your data directory cannot hold an upper layer",
+            "set SANDBOX_HOME to a directory on ext4 or another plain disk",
+        );
+    }
+    Ok(None)
+}
+
 /// Tells what the machine or the stages refuse from what is somebody's mistake.
 ///
 /// # Errors
@@ -95,54 +92,69 @@ pub fn skip(tried: Result<(), Error>) -> Result<Option<Skip>, Error> {
     match tried {
         Ok(()) => Ok(None),
         // An instructor's `--without` may leave a stage without what it needs: a reason like others.
-        Err(
-            error @ (Error::Step { .. }
-            | Error::NoCgroup { .. }
-            | Error::NeedsStages { .. }
-            | Error::Conflict { .. }
-            | Error::OverlayOfNobody),
-        ) => {
-            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-            Ok(Some(Skip { reason, fix: error.hint() }))
-        }
+        Err(error) if error.can_be_skipped() => Ok(Some(Skip::from(&error))),
         Err(error) => Err(error),
     }
+}
+
+/// Goes through a part: tries whether this machine can do it, runs its probes and experiments, and
+/// checks its claims.
+///
+/// # Errors
+/// What keeps a command from being run although its stages work.
+pub fn examine(part: &Part, lab: &Lab, tell: Tell) -> Result<PartReport, Error> {
+    tell(Event::Part { id: part.id.clone(), title: part.title.clone() });
+    let mut report = PartReport::of(part);
+    report.skipped = possible(part, lab)?;
+    if report.skipped.is_none() {
+        look(part, lab, &mut report, tell)?;
+    }
+    tell(Event::PartEnd(report.clone()));
+    Ok(report)
 }
 
 /// Runs the probes and experiments of a part that is [`possible`], and checks its claims.
 ///
 /// # Errors
-/// What keeps a command from being run although its stages work.
-pub fn examine(part: &Part, lab: &Lab) -> Result<Report, Error> {
+/// As for [`examine`].
+pub fn look(part: &Part, lab: &Lab, report: &mut PartReport, tell: Tell) -> Result<(), Error> {
     let mut found: HashMap<&str, Pair> = HashMap::new();
-    let mut probes = Vec::new();
     for probe in &part.probes {
         let on = |side| Task::on(side, lab, Some(&probe.run)).run();
         let ignore = probe.ignore.as_deref().and_then(|pattern| Regex::new(pattern).ok());
         let pair = Pair::new(Some(on(&part.without)?), Some(on(&part.with)?), ignore.as_ref());
         found.insert(&probe.run, pair.clone());
-        probes.push(pair);
+        let probe = ProbeReport { command: probe.run.clone(), pair };
+        tell(Event::Probe(probe.clone()));
+        report.probes.push(probe);
     }
-    let mut experiments = Vec::new();
     for experiment in &part.experiments {
         let pairs = conduct(experiment, part, lab)?;
         for (step, pair) in experiment.steps.iter().zip(&pairs) {
             found.insert(step.name(), pair.clone());
         }
-        experiments.push(pairs);
+        let experiment = ExperimentReport::of(experiment, pairs);
+        tell(Event::Experiment(experiment.clone()));
+        report.experiments.push(experiment);
     }
     let holds = |condition: &Condition| {
         found.get(condition.about.as_str()).is_some_and(|pair| pair.fulfils(condition))
     };
-    let options = part.predict.iter().flat_map(|predict| &predict.options);
-    Ok(Report {
-        skipped: None,
-        calls: calls(part, lab)?,
-        claims: part.claims.iter().map(|claim| holds(&claim.holds_if)).collect(),
-        options: options.map(|option| holds(&option.right_if)).collect(),
-        probes,
-        experiments,
-    })
+    for claim in &part.claims {
+        let claim = ClaimReport { says: claim.says.clone(), holds: holds(&claim.holds_if) };
+        tell(Event::Claim(claim.clone()));
+        report.claims.push(claim);
+    }
+    if let (Some(predict), Some(report)) = (&part.predict, &mut report.predict) {
+        let option = |option: &lesson::Choice| OptionReport {
+            says: option.says.clone(),
+            right: holds(&option.right_if),
+            because: option.because.clone(),
+        };
+        report.options = predict.options.iter().map(option).collect();
+    }
+    report.calls = calls(part, lab)?;
+    Ok(())
 }
 
 /// Runs an experiment, each side on a stand-in host of its own.
@@ -152,7 +164,7 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
             return Ok(vec![None; experiment.steps.len()]);
         }
         if let Some(number) = experiment.containers {
-            let cost = crate::teach::cost::containers(lab, side, number)?;
+            let cost = cost::containers(lab, side, number)?;
             return Ok(vec![Some(cost); experiment.steps.len()]);
         }
         let action = |action| Action { action, side: side.on_stand_in() };
@@ -164,35 +176,22 @@ fn conduct(experiment: &Experiment, part: &Part, lab: &Lab) -> Result<Vec<Pair>,
     Ok(without.into_iter().zip(with).map(|(left, right)| Pair::new(left, right, None)).collect())
 }
 
-fn calls(part: &Part, lab: &Lab) -> Result<Vec<Planned>, Error> {
+/// The calls that the side `with` makes and the other does not.
+fn calls(part: &Part, lab: &Lab) -> Result<Vec<CallReport>, Error> {
     // What never runs on this machine itself is planned as for the stand-in host.
+    let on_stand_in = part.probes.is_empty();
     let mut lab = lab.clone();
-    if part.probes.is_empty() {
-        let layers_base = stand_in::LAYERS.into();
-        lab.host = Host { machine_root: false, guard: Vec::new(), layers_base, ..lab.host };
+    if on_stand_in {
+        lab.host = Host { initial: false, ..lab.host };
+        lab.layers_base = Some(stand_in::LAYERS.into());
+        lab.trials = Rc::new(Trials::knowing(OVERLAY, true));
     }
-    let on = |side: &Side| if part.probes.is_empty() { side.on_stand_in() } else { side.clone() };
-    // The same id on both sides, or every path would be a difference.
-    let plan = |side: &Side| {
-        let mut spec = Task::on(&on(side), &lab, None).spec();
-        spec.id = "ID".to_owned();
-        spec.layers.dir = spec.host.layers_base.join(&spec.id);
-        Plan::new(&spec)
+    let plan = |side: &Side| -> Result<Plan, Error> {
+        let side = if on_stand_in { side.on_stand_in() } else { side.clone() };
+        // The same id on both sides, or every path would be a difference.
+        let asked = Asked { id: Some("ID".to_owned()), ..lab.asked(&side) };
+        Ok(lab.ready(asked)?.plan)
     };
     let (without, with) = (plan(&part.without)?, plan(&part.with)?);
-    Ok(with.added_since(&without).into_iter().cloned().collect())
-}
-
-impl Report {
-    /// The report of a part that cannot be done here.
-    pub fn skipped(skip: Skip) -> Report {
-        Report {
-            skipped: Some(skip),
-            calls: Vec::new(),
-            probes: Vec::new(),
-            experiments: Vec::new(),
-            claims: Vec::new(),
-            options: Vec::new(),
-        }
-    }
+    Ok(with.added_since(&without).into_iter().map(CallReport::from).collect())
 }

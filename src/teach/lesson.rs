@@ -1,31 +1,19 @@
-//! Lessons as data: what a lesson file may say, and reading it. The only file that knows YAML.
+//! Lessons as data: what a lesson file may say.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-use serde::{Deserialize, Deserializer, de};
-
-use crate::cgroups::Memory;
-use crate::cgroups::{Cgroups, Version};
-use crate::error::Error;
-use crate::stages::stage::{Settings, StageName};
-use crate::stages::{STAGES, find};
-use crate::teach::attacks::{self, ATTACKS, Attack};
-use crate::teach::names::Names;
-
-/// The lessons that are part of the program: file name and text.
-const EMBEDDED: &[(&str, &str)] = &[
-    ("lessons/01-chroot.yaml", include_str!("../../lessons/01-chroot.yaml")),
-    ("lessons/02-namespaces.yaml", include_str!("../../lessons/02-namespaces.yaml")),
-    ("lessons/03-cgroups.yaml", include_str!("../../lessons/03-cgroups.yaml")),
-    ("lessons/04-union-fs.yaml", include_str!("../../lessons/04-union-fs.yaml")),
-];
+use super::attacks::{self, ATTACKS, Attack};
+use super::names::Names;
+use crate::cgroups::{Memory, Version};
+use crate::plan::step::StageName;
+use crate::stages::names::{CHROOT, PIVOT_ROOT, USER};
+use crate::stages::{STAGES, Stages, find};
 
 /// A lesson file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lesson {
-    /// The version of this form: 1.
+    /// The version of this form: 2.
     pub format: Format,
     /// Its number.
     pub lesson: u32,
@@ -59,10 +47,16 @@ impl TryFrom<u32> for Format {
     type Error = String;
 
     fn try_from(version: u32) -> Result<Format, String> {
-        if version == 1 {
-            Ok(Format)
-        } else {
-            Err(format!("format {version} is not known, only 1"))
+        match version {
+            2 => Ok(Format),
+            1 => {
+                Err("format 1 is no longer read: in format 2 `settings` name the stage that they \
+                      are for, as in `settings: {mnt: {propagation: shared}}` and `settings: \
+                      {cgroups: {memory: 64m}}`, and `storage` and `volumes` became `overlay: \
+                      {storage: vfs}` and `rootfs: {volume: [\"/home:/mnt\"]}`"
+                    .to_owned())
+            }
+            other => Err(format!("format {other} is not known, only 2")),
         }
     }
 }
@@ -121,9 +115,9 @@ pub struct Side {
     /// Its stages.
     #[serde(deserialize_with = "stage_names")]
     pub stages: Vec<StageName>,
-    /// What the stages are told.
+    /// What the stages are told, by stage.
     #[serde(default)]
-    pub settings: Settings,
+    pub settings: Stages,
     /// System calls to leave out.
     #[serde(default)]
     pub forget: Vec<String>,
@@ -133,11 +127,34 @@ pub struct Side {
 }
 
 impl Side {
+    /// These stages, as they are by default.
+    pub fn of(stages: Vec<StageName>) -> Side {
+        Side { stages, ..Side::default() }
+    }
+
+    /// Whether it has this stage.
+    pub fn has(&self, stage: StageName) -> bool {
+        self.stages.contains(&stage)
+    }
+
+    /// Whether its process gets another root directory.
+    pub fn changes_root(&self) -> bool {
+        self.has(CHROOT) || self.has(PIVOT_ROOT)
+    }
+
+    /// Lets the stage `user` join, for its privilege.
+    pub fn join_user(&mut self) {
+        if !self.has(USER) {
+            self.stages.insert(0, USER);
+            self.user_joined = true;
+        }
+    }
+
     /// The same on the stand-in host, where everybody is root of its user namespace: the stage that
     /// joins for an ordinary user is not needed there.
     pub fn on_stand_in(&self) -> Side {
         let mut side = self.clone();
-        side.stages.retain(|stage| !(side.user_joined && *stage == "user"));
+        side.stages.retain(|stage| !(side.user_joined && *stage == USER));
         side
     }
 }
@@ -237,7 +254,7 @@ impl Action {
 }
 
 /// Where a command of an experiment runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// On the stand-in host.
@@ -288,16 +305,6 @@ pub struct Expect {
     pub status: Option<u8>,
 }
 
-impl<'de> Deserialize<'de> for Version {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "v1" => Ok(Version::V1),
-            "v2" => Ok(Version::V2),
-            other => Err(de::Error::unknown_variant(other, &["v1", "v2"])),
-        }
-    }
-}
-
 fn stage_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StageName>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let known = |name: &String| match find(name) {
@@ -314,78 +321,8 @@ fn attack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'static 
     found.map(Some).ok_or_else(|| de::Error::custom(unknown("attack", &name, known)))
 }
 
-/// In the words of serde, which `explain_yaml` reads again.
+/// In the words of serde, which [`super::lint`] reads again.
 fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
     let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
     format!("unknown {what} `{name}`, expected one of {}", known.join(", "))
-}
-
-/// All lessons: those in `dir`, or those that are part of the program.
-///
-/// # Errors
-/// A file that cannot be read, or is wrong; with the place.
-pub fn all(dir: Option<&Path>) -> Result<Vec<Lesson>, Error> {
-    let mut lessons = match dir {
-        None => {
-            EMBEDDED.iter().map(|(file, text)| parse(file, text)).collect::<Result<Vec<_>, _>>()?
-        }
-        Some(dir) => files_in(dir)?
-            .iter()
-            .map(|file| {
-                let doing = format!("read the lesson `{}`", file.display());
-                let text = fs::read_to_string(file).map_err(Error::io(doing))?;
-                parse(&file.display().to_string(), &text)
-            })
-            .collect::<Result<Vec<_>, _>>()?,
-    };
-    lessons.sort_by_key(|lesson| lesson.lesson);
-    Ok(lessons)
-}
-
-/// The lessons that are part of the program, as a machine with this version of cgroups has them.
-///
-/// # Errors
-/// A lesson that is wrong; with the place.
-pub fn of_version(version: Version) -> Result<Vec<Lesson>, Error> {
-    EMBEDDED.iter().map(|(file, text)| variant(file, text, version)).collect()
-}
-
-fn files_in(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let doing = format!("read the lessons in `{}`", dir.display());
-    let entries = fs::read_dir(dir).map_err(Error::io(doing))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "yaml"));
-    files.sort();
-    if files.is_empty() {
-        return Err(Error::Usage {
-            problem: format!("there is no lesson in `{}`", dir.display()),
-            hint: "lesson files end in .yaml".to_owned(),
-        });
-    }
-    Ok(files)
-}
-
-/// Reads one lesson and checks that what it says about itself fits together, on machines with
-/// either cgroup version. Returns the one for this machine.
-///
-/// # Errors
-/// The first thing that is wrong, with file, line and column.
-pub fn parse(file: &str, text: &str) -> Result<Lesson, Error> {
-    let version = Cgroups::gather().version().unwrap_or(Version::V2);
-    let other = if version == Version::V1 { Version::V2 } else { Version::V1 };
-    variant(file, text, other)?;
-    variant(file, text, version)
-}
-
-fn variant(file: &str, text: &str, version: Version) -> Result<Lesson, Error> {
-    let text = crate::teach::names::of(text, version).map_err(|name| {
-        let line = text.lines().position(|line| line.contains(&name)).map_or(1, |line| line + 1);
-        let problem = format!("the table `names` has no `{name}` for {version:?}");
-        Error::Lesson { file: file.to_owned(), line, column: 1, problem, hint: None }
-    })?;
-    let mut lesson: Lesson = serde_yaml::from_str(&text)
-        .map_err(|error| crate::teach::lint::explain_yaml(file, &text, &error))?;
-    crate::teach::lint::check(file, &text, &lesson)?;
-    lesson.parts.retain(|part| part.cgroups.is_none_or(|only| only == version));
-    Ok(lesson)
 }

@@ -2,37 +2,37 @@
 
 use std::collections::HashSet;
 
+use super::lesson::{Condition, Expect, Lesson, Part};
 use crate::error::Error;
-use crate::teach::lesson::{Condition, Expect, Lesson, Part};
+use crate::run::ready;
+use crate::stages::levels::nearest;
 
 /// Checks a lesson.
 ///
 /// # Errors
-/// The first thing that is wrong, with the line where it stands.
-pub fn check(file: &str, text: &str, lesson: &Lesson) -> Result<(), Error> {
-    let wrong = |about: &str, problem: String| {
-        let line = text.lines().position(|line| !about.is_empty() && line.contains(about));
-        Err(Error::Lesson {
-            file: file.to_owned(),
-            line: line.map_or(1, |line| line + 1),
-            column: 1,
-            problem,
-            hint: None,
-        })
-    };
+/// The first thing that is wrong, with the place where it stands.
+pub(super) fn check(file: &str, text: &str, lesson: &Lesson) -> Result<(), Error> {
+    let file = File { name: file, text };
+    if !is_name(&lesson.slug) {
+        let problem = format!("`{}` is no slug: use a-z, 0-9 and -", lesson.slug);
+        return Err(file.wrong(&["slug:"], problem, None));
+    }
     let mut ids = HashSet::new();
     for part in &lesson.parts {
-        if part.id.parse::<u32>().is_ok() || !is_name(&part.id) {
-            return wrong(&part.id, format!("`{}` is no id: use a-z, 0-9 and -", part.id));
+        let id = part.id.as_str();
+        let begin = format!("- id: {id}");
+        let wrong = |about: &str, problem| Err(file.wrong(&[&begin, about], problem, None));
+        if id.parse::<u32>().is_ok() || !is_name(id) {
+            return wrong(id, format!("`{id}` is no id: use a-z, 0-9 and -"));
         }
-        if !ids.insert(&part.id) {
-            return wrong(&part.id, format!("two parts have the id `{}`", part.id));
+        if !ids.insert(id) {
+            return wrong(id, format!("two parts have the id `{id}`"));
         }
         if part.probes.is_empty() && part.experiments.is_empty() {
-            return wrong(&part.id, format!("the part `{}` looks at nothing", part.id));
+            return wrong(id, format!("the part `{id}` looks at nothing"));
         }
         if part.claims.is_empty() {
-            return wrong(&part.id, format!("the part `{}` claims nothing", part.id));
+            return wrong(id, format!("the part `{id}` claims nothing"));
         }
         if let Some((about, problem)) = wrong_condition(part) {
             return wrong(about, problem);
@@ -40,11 +40,43 @@ pub fn check(file: &str, text: &str, lesson: &Lesson) -> Result<(), Error> {
         if let Some((pattern, problem)) = wrong_pattern(part) {
             return wrong(pattern, problem);
         }
-    }
-    if !is_name(&lesson.slug) {
-        return wrong("slug:", format!("`{}` is no slug: use a-z, 0-9 and -", lesson.slug));
+        for (name, side) in [("without:", &part.without), ("with:", &part.with)] {
+            if let Err(error) = ready::check(&side.stages, &side.settings) {
+                let told = error.to_string();
+                let option = told.split('`').nth(1).map_or("", |option| option.trim_matches('-'));
+                let words = [begin.as_str(), name, option];
+                return Err(file.wrong(&words, error.to_string(), error.hint()));
+            }
+        }
     }
     Ok(())
+}
+
+/// A lesson file, to point at.
+struct File<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl File<'_> {
+    /// The error about what these words lead to.
+    fn wrong(&self, words: &[&str], problem: String, hint: Option<String>) -> Error {
+        let (line, column) = self.find(words);
+        Error::Lesson { file: self.name.to_owned(), line, column, problem, hint }
+    }
+
+    /// Line and column where the last of these words is, each looked for from where the one before it
+    /// was found; one that is nowhere is passed over.
+    fn find(&self, words: &[&str]) -> (usize, usize) {
+        let mut at = 0;
+        for word in words {
+            at += self.text[at..].find(word).unwrap_or(0);
+        }
+        let before = &self.text[..at];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+        (line, column)
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -95,7 +127,7 @@ fn wrong_pattern(part: &Part) -> Option<(&str, String)> {
 }
 
 /// What is wrong with the form, in words and with the place.
-pub(crate) fn explain_yaml(file: &str, text: &str, error: &serde_yaml::Error) -> Error {
+pub(super) fn explain_yaml(file: &str, text: &str, error: &serde_yaml::Error) -> Error {
     let message = error.to_string();
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let place = error.location().map(|at| (at.line(), at.column())).filter(|at| *at != (1, 1));
@@ -108,10 +140,7 @@ pub(crate) fn explain_yaml(file: &str, text: &str, error: &serde_yaml::Error) ->
     let (line, column) = place.or_else(searched).unwrap_or((1, 1));
     let problem = message.split(" at line ").next().unwrap_or(&message).to_owned();
     let (name, known) = quoted.split_first().unwrap_or((&"", &[]));
-    let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    let nearest = scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = nearest
-        .filter(|_| message.contains("unknown "))
-        .map(|(_, name)| format!("did you mean `{name}`?"));
+    let nearest = nearest(name, known.iter().copied()).filter(|_| message.contains("unknown "));
+    let hint = nearest.map(|name| format!("did you mean `{name}`?"));
     Error::Lesson { file: file.to_owned(), line, column, problem, hint }
 }

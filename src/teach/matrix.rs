@@ -1,11 +1,15 @@
 //! What each stage hides, measured on this machine.
 
+use super::examine::skip;
+use super::lab::Lab;
+use super::lesson::Side;
+use super::pair::Pair;
+use super::probe::{BUILT_IN, Task};
+use super::report::Skip;
 use crate::error::Error;
-use crate::stages::stage::StageName;
-use crate::stages::{STAGES, join_user, with_needs};
-use crate::teach::examine::{Skip, skip};
-use crate::teach::lesson::Side;
-use crate::teach::probe::{BUILT_IN, Lab, Pair, Task};
+use crate::plan::step::StageName;
+use crate::stages::names::{CHROOT, MNT, ROOTFS, STAND_IN, USER};
+use crate::stages::{STAGES, in_order, with_needs};
 
 /// What one stage hides.
 pub struct Row {
@@ -21,21 +25,23 @@ pub struct Row {
 /// What is not the machine's fault: no rootfs.
 pub fn measure(lab: &Lab) -> Result<Vec<Row>, Error> {
     // The stand-in host is made of all the others.
-    let stages = STAGES.iter().map(|stage| stage.name()).filter(|name| *name != "stand-in");
+    let stages = STAGES.iter().map(|stage| stage.name()).filter(|name| *name != STAND_IN);
     stages.map(|stage| Ok(Row { stage, isolates: isolates(stage, lab)? })).collect()
 }
 
 fn isolates(stage: StageName, lab: &Lab) -> Result<Result<Vec<bool>, Skip>, Error> {
-    let mut with = Side { stages: with_needs(stage), ..Side::default() };
-    if stage == "chroot" {
+    let mut stages = with_needs(stage);
+    if stage == CHROOT {
         // A bare one has no /proc to ask.
-        with.stages.extend(with_needs("rootfs"));
+        stages.extend(with_needs(ROOTFS));
     }
-    if stage == "user" && lab.host.machine_root {
+    if stage == USER && lab.host.machine_root() {
         // Root becomes nobody, who may not be able to walk to the programs in root's rootfs.
-        with.stages.extend(["mnt", "rootfs", "chroot"]);
-    } else if stage != "user" {
-        join_user(&mut with.stages, &lab.host);
+        stages.extend([MNT, ROOTFS, CHROOT]);
+    }
+    let mut with = Side::of(in_order(&stages));
+    if stage != USER && !lab.host.privileged {
+        with.join_user();
     }
     let mut without = with.clone();
     without.stages.retain(|name| *name != stage);

@@ -3,10 +3,14 @@
 pub mod attacks;
 pub mod cost;
 pub mod examine;
+pub mod lab;
 pub mod lesson;
-pub mod lint;
+mod lint;
 pub mod matrix;
-pub(crate) mod names;
+mod names;
+pub mod pair;
 pub mod probe;
 pub mod progress;
+pub mod read;
+pub mod report;
 pub mod stand_in;

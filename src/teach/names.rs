@@ -28,7 +28,7 @@ pub struct Names {
 ///
 /// # Errors
 /// The name that is missing from the table, as `@name@`.
-pub(crate) fn of(text: &str, version: Version) -> Result<String, String> {
+pub(super) fn of(text: &str, version: Version) -> Result<String, String> {
     // What is wrong with the rest is told when all of it is read.
     let variants: Variants = serde_yaml::from_str(text).unwrap_or_default();
     let table = match version {

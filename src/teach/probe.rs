@@ -1,25 +1,20 @@
-//! Running a command on one side of a comparison, and comparing what came out.
+//! Running a command on one side of a comparison.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::unistd::Pid;
-use regex_lite::Regex;
-use serde::{Deserialize, Serialize};
 
-use crate::cgroups;
-use crate::cgroups::Limits;
+use super::attacks::{ATTACK, Attack};
+use super::lab::Lab;
+use super::lesson::Side;
+use super::pair::Outcome;
 use crate::error::{Error, errno_words};
-use crate::layers::Layers;
-use crate::machine::host::Host;
-use crate::machine::scope;
-use crate::plan::Plan;
-use crate::run::join;
+use crate::plan::command::{Command, PATH};
+use crate::run::join::{self, NAMESPACES};
+use crate::run::ready::{Asked, Ready};
 use crate::run::{Event, Finished, Options, Running, run, start};
-use crate::stages::stage::{Command, Spec, StageName};
-use crate::teach::attacks::Attack;
-use crate::teach::lesson::{Condition, Expect, Side};
+use crate::stages::names::USER;
 
 /// A probe that is always there, for `compare` and `matrix`.
 #[derive(Clone, Copy, Debug)]
@@ -58,118 +53,6 @@ pub const BUILT_IN: &[BuiltIn] = &[
 /// How long a probe or an action may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a command printed, and how it ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// What it printed.
-    pub stdout: String,
-    /// What it complained.
-    pub stderr: String,
-    /// Its exit status, 128 + n for signal n; 125 when an attack's own call was refused.
-    pub status: u8,
-}
-
-/// The two sides of one command.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pair {
-    /// What came out before the stage was added, unless the command runs on one side only.
-    pub without: Option<Outcome>,
-    /// And after.
-    pub with: Option<Outcome>,
-    /// Whether the two differ; `None` with one side only.
-    pub changed: Option<bool>,
-}
-
-impl Pair {
-    /// Compares two outcomes, without what `ignore` matches.
-    pub fn new(without: Option<Outcome>, with: Option<Outcome>, ignore: Option<&Regex>) -> Pair {
-        let changed = match (&without, &with) {
-            (Some(left), Some(right)) => Some(essence(left, ignore) != essence(right, ignore)),
-            _ => None,
-        };
-        Pair { without, with, changed }
-    }
-
-    /// Whether a condition about this command holds.
-    pub fn fulfils(&self, condition: &Condition) -> bool {
-        let side = |expect: &Option<Expect>, outcome: &Option<Outcome>| match (expect, outcome) {
-            (None, _) => true,
-            (Some(expect), Some(outcome)) => expect.holds(outcome),
-            (Some(_), None) => false,
-        };
-        condition.changed.is_none_or(|changed| self.changed == Some(changed))
-            && side(&condition.without, &self.without)
-            && side(&condition.with, &self.with)
-    }
-}
-
-fn essence(outcome: &Outcome, ignore: Option<&Regex>) -> (String, u8) {
-    let text = outcome.stdout.trim_end();
-    let text = ignore.map_or(text.to_owned(), |ignore| ignore.replace_all(text, "").into_owned());
-    (text, outcome.status)
-}
-
-impl Expect {
-    fn holds(&self, outcome: &Outcome) -> bool {
-        let all = format!("{}{}", outcome.stdout, outcome.stderr);
-        let matches =
-            |pattern: &String| Regex::new(pattern).is_ok_and(|regex| regex.is_match(&all));
-        self.is.as_ref().is_none_or(|text| outcome.stdout.trim_end() == text.trim_end())
-            && self.contains.as_ref().is_none_or(|text| all.contains(text))
-            && self.lacks.as_ref().is_none_or(|text| !all.contains(text))
-            && self.matches.as_ref().is_none_or(matches)
-            && self.status.is_none_or(|status| outcome.status == status)
-    }
-}
-
-/// What all tasks of a lesson share.
-#[derive(Clone, Debug)]
-pub struct Lab {
-    /// The machine's facts.
-    pub host: Host,
-    /// The rootfs.
-    pub rootfs: PathBuf,
-    /// Names what its sandboxes put on the host; there is one at a time.
-    pub id: String,
-    /// Whether to print each system call as it is made.
-    pub trace: bool,
-}
-
-impl Lab {
-    /// A lab on this machine.
-    pub fn new(rootfs: PathBuf, trace: bool) -> Lab {
-        Lab { host: Host::gather(), rootfs, id: crate::run::state::new_id(), trace }
-    }
-
-    /// Makes ready for what these stages need of the machine. For `cgroups` one that may be divided,
-    /// if it can be borrowed: then this command starts again in there. For `overlay` a directory for
-    /// layers, and by mounting one it finds out whether they have to be in memory.
-    ///
-    /// # Errors
-    /// What is not the machine's fault.
-    pub fn make_ready(mut self, stages: &[StageName]) -> Result<Lab, Error> {
-        let cgroups = &self.host.cgroups;
-        let lacks = cgroups::choose(&self.host, &Limits::default(), &self.id).is_err();
-        if stages.contains(&"cgroups") && lacks && cgroups.user_manager {
-            scope::start_again().map_or(Ok(()), Err)?;
-        }
-        if !stages.contains(&"overlay") {
-            return Ok(self);
-        }
-        let making = format!("make `{}`", self.host.layers_base.display());
-        std::fs::create_dir_all(&self.host.layers_base).map_err(Error::io(making))?;
-        let mut side = Side { stages: vec!["mnt", "overlay", "rootfs"], ..Side::default() };
-        crate::stages::join_user(&mut side.stages, &self.host);
-        match Task::on(&side, &self, None).run() {
-            Err(Error::Step { by: "overlay", .. }) => self.host.layers_in_memory = true,
-            // What else the machine refuses is told where it is wanted.
-            Ok(_) | Err(Error::Step { .. } | Error::OverlayOfNobody) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(self)
-    }
-}
-
 /// A command for a shell, and where it runs.
 pub struct Task<'a> {
     /// What it shares with the others.
@@ -190,25 +73,16 @@ impl<'a> Task<'a> {
         Task { lab, side, attack: None, command, env: Vec::new() }
     }
 
-    /// What is asked of the stages.
-    pub fn spec(&self) -> Spec {
-        let mut settings = self.side.settings.clone();
-        settings.limits.find_disks(&self.lab.rootfs);
-        for volume in &mut settings.volumes {
-            // What is wrong with it the kernel tells.
-            let _ = volume.find(std::slice::from_ref(&self.lab.rootfs));
-        }
-        Spec {
-            stages: self.side.stages.clone(),
-            host: self.lab.host.clone(),
-            id: self.lab.id.clone(),
-            rootfs: self.lab.rootfs.clone(),
-            layers: Layers::new(&self.lab.host, &self.lab.id, settings.storage),
-            settings,
+    /// The plan of it.
+    ///
+    /// # Errors
+    /// As for [`crate::run::ready::ready`].
+    pub fn ready(&self) -> Result<Ready, Error> {
+        self.lab.ready(Asked {
             command: self.command.map(|command| self.shell(command)),
-            attack: self.attack,
-            forget: self.side.forget.clone(),
-        }
+            extra: self.attack.map(Attack::steps),
+            ..self.lab.asked(self.side)
+        })
     }
 
     fn shell(&self, command: &str) -> Command {
@@ -225,17 +99,14 @@ impl<'a> Task<'a> {
 
     /// The same programs on both sides: without another root, the rootfs's come first.
     fn path(&self) -> OsString {
-        let inside = crate::plan::command::PATH;
-        let stages = &self.side.stages;
-        let changes_root = stages.contains(&"chroot") || stages.contains(&"pivot-root");
         // Root that becomes an ordinary user may not be able to walk to its own rootfs.
-        let leaves_root = self.lab.host.machine_root && stages.contains(&"user");
-        if changes_root || leaves_root {
-            return inside.into();
+        let leaves_root = self.lab.host.machine_root() && self.side.has(USER);
+        if self.side.changes_root() || leaves_root {
+            return PATH.into();
         }
         let dirs = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|dir| self.lab.rootfs.join(dir));
-        let all = dirs.into_iter().chain(std::env::split_paths(inside));
-        std::env::join_paths(all).unwrap_or_else(|_| inside.into())
+        let all = dirs.into_iter().chain(std::env::split_paths(PATH));
+        std::env::join_paths(all).unwrap_or_else(|_| PATH.into())
     }
 
     /// Runs it and catches what it prints.
@@ -243,16 +114,18 @@ impl<'a> Task<'a> {
     /// # Errors
     /// A stage's step that the kernel refused. A refused step of the attack is an outcome.
     pub fn run(&self) -> Result<Outcome, Error> {
-        let plan = Plan::new(&self.spec())?;
-        let mut watch = |event: Event| crate::show::event(&event);
+        let ready = self.ready()?;
         let mut nothing = || 0;
-        let inside: Option<&mut dyn FnMut() -> u8> =
-            if self.command.is_none() { Some(&mut nothing) } else { None };
-        let mut options = Options::captured(TIMEOUT, inside);
-        if self.lab.trace {
+        let mut options = Options::captured(&ready.spec, TIMEOUT);
+        if self.command.is_none() {
+            options = options.inside(&mut nothing);
+        }
+        let mut watch;
+        if let Some(told) = self.lab.watch {
+            watch = move |event: Event| told(&event);
             options.watch = Some(&mut watch);
         }
-        outcome(run(&plan, options))
+        outcome(run(&ready.plan, options))
     }
 
     /// Starts it, and leaves it in the background.
@@ -260,8 +133,8 @@ impl<'a> Task<'a> {
     /// # Errors
     /// A stage's step that the kernel refused.
     pub fn start(&self) -> Result<Running, Error> {
-        let options = Options { timeout: None, ..Options::captured(TIMEOUT, None) };
-        start(&Plan::new(&self.spec())?, options)
+        let ready = self.ready()?;
+        start(&ready.plan, Options { timeout: None, ..Options::captured(&ready.spec, TIMEOUT) })
     }
 
     /// Runs it inside of a sandbox that runs already.
@@ -270,15 +143,15 @@ impl<'a> Task<'a> {
     /// A namespace that the kernel would not let us join.
     pub fn run_joined(&self, pid: Pid) -> Result<Outcome, Error> {
         let command = self.shell(self.command.unwrap_or("true"));
-        let plan = join::plan(pid.as_raw(), &command, &self.lab.host)?;
-        outcome(run(&plan, Options::captured(TIMEOUT, None)))
+        let options = Options { capture: true, timeout: Some(TIMEOUT), ..Options::default() };
+        outcome(run(&join::plan(pid.as_raw(), &command)?, options))
     }
 }
 
 /// The runner's own namespaces, as `HOST_UTS=uts:[4026531838]`: to tell whether a process is in
 /// them, no number has to be known.
 fn host_namespaces() -> impl Iterator<Item = (OsString, OsString)> {
-    join::NAMESPACES.iter().filter_map(|(name, _)| {
+    NAMESPACES.iter().filter_map(|(name, _)| {
         let link = std::fs::read_link(format!("/proc/self/ns/{name}")).ok()?;
         Some((format!("HOST_{}", name.to_uppercase()).into(), link.into_os_string()))
     })
@@ -294,7 +167,7 @@ fn outcome(finished: Result<Finished, Error>) -> Result<Outcome, Error> {
             }
             Ok(Outcome { stdout: text(&finished.stdout), stderr, status: finished.status })
         }
-        Err(Error::Step { by: "attack", call, errno, .. }) => Ok(Outcome {
+        Err(Error::Step { by: ATTACK, call, errno, .. }) => Ok(Outcome {
             stdout: String::new(),
             stderr: format!("{call} = -1 {}\n", errno_words(errno)),
             status: 125,

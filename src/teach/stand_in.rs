@@ -6,17 +6,19 @@
 
 use std::fs;
 use std::io::Write;
+use std::rc::Rc;
 
-use crate::cgroups;
+use super::lab::Lab;
+use super::lesson::{self, Place, Side};
+use super::pair::Outcome;
+use super::probe::{TIMEOUT, Task};
 use crate::cgroups::{Limits, Memory, Pids};
 use crate::error::Error;
-use crate::layers::Layers;
-use crate::plan::Plan;
-use crate::run::{Options, Running, run};
-use crate::stages;
-use crate::stages::stage::{Command, Settings, Spec};
-use crate::teach::lesson::{self, Place, Side};
-use crate::teach::probe::{Lab, Outcome, TIMEOUT, Task};
+use crate::plan::command::Command;
+use crate::run::ready::{Asked, Ready, Trials};
+use crate::run::{Options, Running, run, state};
+use crate::stages::names::{CGROUPS, OVERLAY, STAND_IN};
+use crate::stages::{Stages, with_needs};
 
 /// A command on the stand-in host, or in a sandbox on it.
 pub struct Action<'a> {
@@ -49,10 +51,9 @@ pub fn perform(lab: &Lab, disk: Option<Memory>, actions: &[Action]) -> Result<Ve
         u8::from(stdout.write_all(&json).and_then(|()| stdout.flush()).is_err())
     };
     let timeout = TIMEOUT * (2 + u32::try_from(actions.len()).unwrap_or(100));
-    let options = Options::captured(timeout, Some(&mut inside));
-    let mut spec = spec(lab);
-    spec.settings.disk = disk.and_then(|disk| disk.0);
-    let finished = run(&Plan::new(&spec)?, options)?;
+    let ready = made(lab, disk)?;
+    let options = Options::captured(&ready.spec, timeout).inside(&mut inside);
+    let finished = run(&ready.plan, options)?;
     let outcomes: Result<Vec<Outcome>, (String, Option<String>)> =
         serde_json::from_slice(&finished.stdout).unwrap_or_else(|_| {
             let last_words = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
@@ -61,59 +62,48 @@ pub fn perform(lab: &Lab, disk: Option<Memory>, actions: &[Action]) -> Result<Ve
     outcomes.map_err(|(problem, hint)| Error::StandIn { problem, hint })
 }
 
-/// Opens a shell in a sandbox on a stand-in host, on this terminal. Returns its exit status.
+/// Opens a shell in a sandbox on a stand-in host, on this terminal. Returns its exit status. What
+/// goes wrong in there is told in there.
 ///
 /// # Errors
 /// When the stand-in cannot be made.
-pub fn shell(lab: &Lab, side: &Side) -> Result<u8, Error> {
+pub fn shell(lab: &Lab, side: &Side, tell: fn(&Error)) -> Result<u8, Error> {
     let mut inside = || {
-        let shell = || {
-            let lab = begin()?;
-            let side = side.on_stand_in();
-            let task = Task::on(&side, &lab, None);
-            let command = Command {
-                argv: vec!["/bin/sh".into()],
-                env: vec![("PS1".into(), format!("({}) \\w # ", side.name).into())],
-                fresh_env: true,
-                workdir: None,
-            };
-            let spec = Spec { command: Some(command), ..task.spec() };
-            run(&Plan::new(&spec)?, Options::through(None))
-        };
-        shell().map_or_else(
-            |error| {
-                crate::show::error(&error);
-                125
-            },
-            |finished| finished.status,
-        )
+        shell_inside(side).unwrap_or_else(|error| {
+            tell(&error);
+            125
+        })
     };
-    let plan = Plan::new(&spec(lab))?;
-    Ok(run(&plan, Options::through(Some(&mut inside)))?.status)
+    let ready = made(lab, None)?;
+    Ok(run(&ready.plan, Options::through(&ready.spec).inside(&mut inside))?.status)
 }
 
-/// The stand-in host itself.
-fn spec(lab: &Lab) -> Spec {
-    let needs = stages::find("stand-in").map_or(&[][..], |stage| stage.needs());
-    let limits = Limits {
+fn shell_inside(side: &Side) -> Result<u8, Error> {
+    let lab = begin()?;
+    let command = Command {
+        argv: vec!["/bin/sh".into()],
+        env: vec![("PS1".into(), format!("({}) \\w # ", side.name).into())],
+        fresh_env: true,
+        workdir: None,
+    };
+    let ready = lab.ready(Asked { command: Some(command), ..lab.asked(&side.on_stand_in()) })?;
+    Ok(run(&ready.plan, Options::through(&ready.spec))?.status)
+}
+
+/// The plan of the stand-in host itself. Where it can have no cgroup, it limits each process by
+/// itself.
+fn made(lab: &Lab, disk: Option<Memory>) -> Result<Ready, Error> {
+    let mut told = Stages::default();
+    told.uts.hostname = "stand-in".parse().ok();
+    told.stand_in.disk = disk.and_then(|disk| disk.0);
+    told.cgroups.limits = Limits {
         memory: Some(Memory(Some(256 << 20))),
         pids_limit: Some(Pids(Some(512))),
         ..Limits::default()
     };
-    let held = cgroups::choose(&lab.host, &limits, &lab.id).is_ok();
-    let stages =
-        needs.iter().copied().chain(["stand-in"]).chain([if held { "cgroups" } else { "rlimits" }]);
-    Spec {
-        stages: stages.collect(),
-        host: lab.host.clone(),
-        id: lab.id.clone(),
-        rootfs: lab.rootfs.clone(),
-        settings: Settings { hostname: "stand-in".to_owned(), limits, ..Settings::default() },
-        layers: Layers::default(),
-        command: None,
-        attack: None,
-        forget: Vec::new(),
-    }
+    let stages = [with_needs(STAND_IN), vec![CGROUPS]].concat();
+    let asked = lab.asked(&Side { stages, settings: told, ..Side::default() });
+    lab.ready(Asked { by_name: Vec::new(), layers_base: None, ..asked })
 }
 
 /// The life of process 1 of the stand-in.
@@ -121,7 +111,9 @@ fn live(actions: &[Action]) -> Result<Vec<Outcome>, Error> {
     let lab = begin()?;
     let mut stays: Option<Running> = None;
     let outcomes = actions.iter().map(|action| act(action, &lab, &mut stays)).collect();
-    stays.map_or(Ok(()), |running| running.end().map(drop))?;
+    if let Some(running) = stays {
+        running.end()?;
+    }
     outcomes
 }
 
@@ -140,7 +132,7 @@ fn act(
     match (action.place, action.stays, &stays) {
         (_, true, None) => {
             // It runs beside those that come later, so it needs another name.
-            let lab = Lab { id: crate::run::state::new_id(), ..lab.clone() };
+            let lab = Lab { id: state::new_id(), ..lab.clone() };
             *stays = Some(Task { lab: &lab, ..task }.start()?);
             Ok(Outcome { stdout: String::new(), stderr: String::new(), status: 0 })
         }
@@ -160,8 +152,9 @@ fn open_bus() -> std::io::Result<()> {
 
 /// What the stand-in host finds when it looks at itself, as a machine that has just been started.
 fn begin() -> Result<Lab, Error> {
-    let mut lab = Lab::new(ROOTFS.into(), false);
-    lab.host.layers_base = LAYERS.into();
+    let mut lab = Lab::new(ROOTFS.into(), &[], false)?;
+    lab.layers_base = Some(LAYERS.into());
+    lab.trials = Rc::new(Trials::knowing(OVERLAY, true)); // it would be in memory too
     fs::create_dir(LAYERS).map_err(Error::io("make a place for layers"))?;
     open_bus().map_err(Error::io("open a socket on the stand-in host"))?;
     Task::on(&Side::default(), &lab, Some(PAYROLL)).run()?;

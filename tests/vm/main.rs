@@ -118,7 +118,7 @@ fn version_2_serves_root_a_login_and_a_user_with_a_cgroup() {
     assert!(ran[6].said().contains("only root may make a cgroup in"), "{}", ran[6].stderr);
     assert!(ran[6].said().contains("let root give you a cgroup"), "{}", ran[6].stderr);
     for student in [4, 9, 3, 10] {
-        recorded::compare(&read(&ran[student]));
+        recorded::compare(&serde_json::from_value(read(&ran[student])).unwrap());
     }
 }
 

@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use regex_lite::Regex;
 use sandbox::cgroups::Version;
 use sandbox::show::{part_html, prediction_html};
-use sandbox::teach::lesson::{self, Lesson};
-use serde_json::Value;
+use sandbox::teach::lesson::Lesson;
+use sandbox::teach::read;
+use sandbox::teach::report::{LessonReport, PartReport};
 
 /// Set to keep what was printed, instead of comparing it with what is kept.
 const KEEP: &str = "SANDBOX_RECORD";
 
 /// Compares what a machine with version 2 printed for a lesson with what the book shows.
 #[track_caller]
-pub(crate) fn compare(result: &Value) {
-    let lessons = lesson::of_version(Version::V2).unwrap();
-    let lesson = lessons.iter().find(|lesson| lesson.slug == result["slug"]).unwrap();
+pub(crate) fn compare(result: &LessonReport) {
+    let lessons = read::of_version(Version::V2).unwrap();
+    let lesson = lessons.iter().find(|lesson| lesson.slug == result.slug).unwrap();
     let dir = Path::new("book/recorded").join(&lesson.slug);
     let keep = std::env::var_os(KEEP).is_some();
     if keep {
@@ -43,21 +44,20 @@ pub(crate) fn compare(result: &Value) {
 }
 
 /// For each part, the file and what belongs into it.
-fn pages(dir: &Path, lesson: &Lesson, result: &Value) -> Vec<(PathBuf, String)> {
-    let results = result["parts"].as_array().unwrap().iter();
-    let page = |result: &Value| {
-        let id = result["id"].as_str().unwrap();
-        let part = lesson.parts.iter().find(|part| part.id == id).unwrap();
+fn pages(dir: &Path, lesson: &Lesson, result: &LessonReport) -> Vec<(PathBuf, String)> {
+    let page = |report: &PartReport| {
+        let id = &report.id;
+        let part = lesson.parts.iter().find(|part| part.id == *id).unwrap();
         let name = format!("{}.{id}", lesson.slug);
+        let question = report.predict.as_ref().map_or(String::new(), prediction_html);
         let page = format!(
-            "{}\n```console,ignore,part={name}\n$ sandbox lesson {name}\n```\n\n\
+            "{question}\n```console,ignore,part={name}\n$ sandbox lesson {name}\n```\n\n\
              <div class=\"sandbox-result\" data-part=\"{name}\">\n{}</div>\n",
-            prediction_html(result),
-            part_html(part, result)
+            part_html(part, report)
         );
         (dir.join(format!("{id}.md")), page)
     };
-    results.map(page).collect()
+    result.parts.iter().map(page).collect()
 }
 
 /// What is the same at each run: numbers and dates are not, nor names that are drawn by lot, and

@@ -1,15 +1,56 @@
 //! `sandbox lesson` without a lesson: what there is, and what was done.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::super::{Format, Global};
-use super::{LessonArgs, join_user, lab};
+use super::{LessonArgs, join_user, lab_for};
+use crate::cli::global::{Format, Global};
 use crate::error::Error;
 use crate::show;
-use crate::teach::examine::{Skip, possible};
+use crate::teach::examine::possible;
+use crate::teach::lab::Lab;
 use crate::teach::lesson::Lesson;
-use crate::teach::probe::Lab;
 use crate::teach::progress::Progress;
+use crate::teach::report::Skip;
+
+/// What `sandbox lesson --format json` prints.
+#[derive(Serialize)]
+struct Lessons {
+    lessons: Vec<Summary>,
+}
+
+/// A lesson, and whether this machine can do all of it; if not, why.
+#[derive(Serialize)]
+pub(crate) struct Summary {
+    lesson: u32,
+    slug: String,
+    title: String,
+    parts: Vec<String>,
+    runnable: bool,
+    reason: Option<String>,
+}
+
+impl Summary {
+    /// A lesson, with the parts that cannot be done, or why none of them can.
+    pub(crate) fn of(
+        lesson: &Lesson,
+        skipped: &[(String, Skip)],
+        error: Option<String>,
+    ) -> Summary {
+        let mut reason = error;
+        if reason.is_none() && !skipped.is_empty() {
+            let reasons = skipped.iter().map(|(part, skip)| format!("{part}: {}", skip.reason));
+            reason = Some(reasons.collect::<Vec<_>>().join("; "));
+        }
+        Summary {
+            lesson: lesson.lesson,
+            slug: lesson.slug.clone(),
+            title: lesson.title.clone(),
+            parts: lesson.parts.iter().map(|part| part.id.clone()).collect(),
+            runnable: reason.is_none(),
+            reason,
+        }
+    }
+}
 
 /// The lessons, and what this machine can do of them, found out by trying.
 pub(super) fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Result<u8, Error> {
@@ -18,14 +59,15 @@ pub(super) fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Re
         anstream::println!("read and found in order: {}", names.join(", "));
         return Ok(0);
     }
+    let text = global.format == Format::Text;
+    if !text {
+        global.json()?;
+    }
     let all: Vec<&Lesson> = lessons.iter().collect();
-    let lab = lab(&all, args, global);
+    let lab = lab_for(&all, args, global);
     let progress = Progress::read();
-    let done = |lesson: &Lesson| {
-        lesson.parts.iter().filter(|part| progress.has(&lesson.slug, &part.id)).count()
-    };
-    let mut values = Vec::new();
-    if global.format == Format::Text {
+    let mut summaries = Vec::new();
+    if text {
         anstream::println!("The lessons, and what of them works on this machine:\n");
     }
     for lesson in lessons {
@@ -33,20 +75,18 @@ pub(super) fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Re
             Ok(lab) => (trial(lesson, lab)?, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        if global.format == Format::Text {
-            anstream::print!(
-                "{}",
-                show::lesson_line(lesson, done(lesson), &skipped, error.as_deref())
-            );
+        if text {
+            let has = |part: &&String| progress.has(&lesson.slug, part);
+            let done = lesson.parts.iter().map(|part| &part.id).filter(has).count();
+            let line = show::lesson_line(lesson, done, &skipped, error.as_deref());
+            anstream::print!("{line}");
         }
-        values.push(summary(lesson, &skipped, error));
+        summaries.push(Summary::of(lesson, &skipped, error));
     }
-    match global.format {
-        Format::Text => anstream::println!("\n`sandbox lesson 1` begins."),
-        _ => {
-            global.json()?;
-            anstream::println!("{:#}", json!({ "lessons": values }));
-        }
+    if text {
+        anstream::println!("\n`sandbox lesson 1` begins.");
+    } else {
+        anstream::println!("{}", show::json(&Lessons { lessons: summaries }));
     }
     Ok(0)
 }
@@ -62,21 +102,4 @@ pub(crate) fn trial(lesson: &Lesson, lab: &Lab) -> Result<Vec<(String, Skip)>, E
         }
     }
     Ok(skipped)
-}
-
-/// A lesson in the JSON list of lessons.
-pub(crate) fn summary(lesson: &Lesson, skipped: &[(String, Skip)], error: Option<String>) -> Value {
-    let reason = error.or_else(|| {
-        let reasons: Vec<String> =
-            skipped.iter().map(|(part, skip)| format!("{part}: {}", skip.reason)).collect();
-        (!reasons.is_empty()).then(|| reasons.join("; "))
-    });
-    json!({
-        "lesson": lesson.lesson,
-        "slug": lesson.slug,
-        "title": lesson.title,
-        "parts": lesson.parts.iter().map(|part| &part.id).collect::<Vec<_>>(),
-        "runnable": reason.is_none(),
-        "reason": reason,
-    })
 }

@@ -9,8 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -20,7 +19,8 @@ use crate::serve::head::head;
 use crate::serve::reader::Reader;
 use crate::serve::server::{Server, arguments, end, environment};
 use crate::show;
-use crate::teach::lesson;
+use crate::teach::read::of_version;
+use crate::teach::report::LessonReport;
 
 /// How long a part may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -31,12 +31,24 @@ pub(in crate::serve) struct Which {
     pub(super) part: String,
 }
 
-/// What a reader is told, a line of JSON each.
+/// What a reader is told, a line of JSON each: `{"waiting":2}`, `{"running":true}`, `{"html":"…"}`.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Told {
+    /// So many wait before this one.
+    Waiting(usize),
+    /// It runs.
+    Running(bool),
+    /// What came out.
+    Html(String),
+    /// What went wrong.
+    Error(String),
+}
+
+/// Where a reader is told.
 type Lines = mpsc::Sender<Result<Bytes, Infallible>>;
 
 /// `POST /run`: waits for a turn, runs the part and tells of both as they happen.
-/// `{"waiting":N}` with N before this one, `{"running":true}`, then `{"html":"…"}` or
-/// `{"error":"…"}`.
 pub(in crate::serve) async fn run(
     State(server): State<Arc<Server>>,
     Extension(reader): Extension<Reader>,
@@ -63,7 +75,7 @@ pub(in crate::serve) async fn run(
 
 /// Whether machines with one of the versions of cgroups have such a part.
 fn is_elsewhere(name: &str) -> bool {
-    let lessons = [Version::V1, Version::V2].map(|version| lesson::of_version(version).ok());
+    let lessons = [Version::V1, Version::V2].map(|version| of_version(version).ok());
     let lessons = lessons.iter().flatten().flatten();
     let mut names = lessons.flat_map(|lesson| lesson.parts.iter().map(|part| (&lesson.slug, part)));
     names.any(|(slug, part)| name.strip_prefix(slug.as_str()) == Some(&format!(".{}", part.id)))
@@ -73,36 +85,36 @@ async fn wait_and_run(server: &Server, reader: &Reader, name: &str, lines: &Line
     let _turn = reader.turn.lock().await;
     let Some(mut place) = server.line.join() else {
         let error = "too many readers wait already: try again later";
-        return tell(lines, &json!({ "error": error })).await;
+        return tell(lines, &Told::Error(error.to_owned())).await;
     };
     // Whoever does not read what they are told misses it, and holds nobody up.
-    let mention = |value: Value| drop(lines.try_send(Ok(line(&value))));
+    let mention = |told: Told| drop(lines.try_send(Ok(line(&told))));
     loop {
         match place.ahead() {
             0 => break,
-            ahead => mention(json!({ "waiting": ahead })),
+            ahead => mention(Told::Waiting(ahead)),
         }
         place.moved().await;
     }
-    mention(json!({ "running": true }));
+    mention(Told::Running(true));
     let result = match start(server, name) {
         Ok(child) => Running(Some(child)).finish().await,
         Err(error) => Err(error.to_string()),
     };
     drop(place);
     let line = match result.and_then(|output| read(server, name, &output)) {
-        Ok(html) => json!({ "html": html }),
-        Err(error) => json!({ "error": error }),
+        Ok(html) => Told::Html(html),
+        Err(error) => Told::Error(error),
     };
     tell(lines, &line).await;
 }
 
-async fn tell(lines: &Lines, value: &Value) {
-    let _ = tokio::time::timeout(PATIENCE, lines.send(Ok(line(value)))).await;
+async fn tell(lines: &Lines, told: &Told) {
+    let _ = tokio::time::timeout(PATIENCE, lines.send(Ok(line(told)))).await;
 }
 
-fn line(value: &Value) -> Bytes {
-    Bytes::from(format!("{value}\n"))
+fn line(told: &Told) -> Bytes {
+    Bytes::from(serde_json::to_string(told).unwrap_or_default() + "\n")
 }
 
 fn start(server: &Server, name: &str) -> std::io::Result<Child> {
@@ -148,10 +160,10 @@ impl Drop for Running {
 
 /// The result as HTML; or what went wrong.
 fn read(server: &Server, name: &str, output: &Output) -> Result<String, String> {
-    let lesson: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-    let result = lesson.as_ref().and_then(|lesson| lesson["parts"].get(0));
-    match (server.parts.get(name), result) {
-        (Some(part), Some(result)) => Ok(show::part_html(part, result)),
+    let lesson: Option<LessonReport> = serde_json::from_slice(&output.stdout).ok();
+    let report = lesson.as_ref().and_then(|lesson| lesson.parts.first());
+    match (server.parts.get(name), report) {
+        (Some(part), Some(report)) => Ok(show::part_html(part, report)),
         _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
     }
 }

@@ -1,0 +1,71 @@
+//! A step: one system call, and why it is made.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::syscall::Syscall;
+
+/// The name of a stage: its file in `src/stages/`, its value on the command line, its book page.
+pub type StageName = &'static str;
+
+// ANCHOR: step
+/// One system call, why it is made, and what takes its effect off the host again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The call.
+    pub call: Syscall,
+    /// Why, in a sentence without a full stop: the text that students read.
+    pub why: &'static str,
+    /// How the host is rid of it; only what a stage prepares on the host needs one.
+    pub undo: Option<Undo>,
+    /// Whether `--forget` may leave it out, to show what it is for.
+    pub forgettable: bool,
+    /// Whether the parent makes it, for a child that is there already and waits meanwhile.
+    pub by_parent: bool,
+}
+// ANCHOR_END: step
+
+/// What can be undone, as the journal keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Undo {
+    /// Remove this empty directory.
+    Rmdir(PathBuf),
+    /// Remove this directory with all that is in it.
+    Tree(PathBuf),
+    /// Remove this file.
+    Unlink(PathBuf),
+    /// End what is in this cgroup and remove it.
+    Cgroup(PathBuf),
+}
+
+/// Every call can become a step.
+pub trait Because {
+    /// Makes a step of a call by saying why it is made.
+    fn because(self, why: &'static str) -> Step;
+}
+
+impl<C: Into<Syscall>> Because for C {
+    fn because(self, why: &'static str) -> Step {
+        Step { call: self.into(), why, undo: None, forgettable: false, by_parent: false }
+    }
+}
+
+impl Step {
+    /// Says what takes the step's effect away.
+    pub fn undone_by(self, undo: Undo) -> Step {
+        Step { undo: Some(undo), ..self }
+    }
+
+    /// Lets `--forget` leave the step out. Only for steps whose absence harms nobody but the
+    /// sandbox itself.
+    pub fn forgettable(self) -> Step {
+        Step { forgettable: true, ..self }
+    }
+
+    /// Lets the parent make the call, for the child.
+    pub fn by_parent(self) -> Step {
+        Step { by_parent: true, ..self }
+    }
+}

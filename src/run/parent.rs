@@ -1,0 +1,260 @@
+//! The side of `run` that stays: prepares the host, forks, follows the child, and waits for it.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{ForkResult, Pid, pipe2};
+
+use super::child::{self, Report, Wires, wait_for};
+use super::options::{Event, Finished, Options};
+use super::output::Output;
+use super::signals::{Forwarding, Held};
+use super::state::State;
+use crate::error::Error;
+use crate::plan::Planned;
+use crate::stages::refused;
+use crate::syscall::{Fork, Syscall};
+
+// ANCHOR: prepare
+/// The steps before the fork. Something goes into the journal before it goes onto the host.
+pub(super) fn prepare(
+    steps: &[Planned],
+    state: &mut Option<State>,
+    options: &mut Options,
+) -> Result<(), Error> {
+    if options.label.is_some() || steps.iter().any(|planned| planned.step.undo.is_some()) {
+        let dir = options.state_dir.clone().unwrap_or_else(|| PathBuf::from("/nonexistent"));
+        *state = Some(State::create(&dir)?);
+    }
+    for planned in steps {
+        if let (Some(undo), Some(state)) = (&planned.step.undo, state.as_mut()) {
+            state.record(undo)?;
+        }
+        ask(options, planned)?;
+        let call = &planned.step.call;
+        perform(planned, || call.perform(), options)?;
+    }
+    Ok(())
+}
+// ANCHOR_END: prepare
+
+/// A step that this process makes, for itself or for the child.
+fn perform(
+    planned: &Planned,
+    make: impl FnOnce() -> nix::Result<()>,
+    options: &mut Options,
+) -> Result<(), Error> {
+    let begin = Instant::now();
+    let result = make();
+    options.tell(Event { planned, result, took: Some(begin.elapsed()) });
+    result.map_err(|errno| refused(planned, errno))
+}
+
+/// The child that becomes the container.
+pub(super) struct Child {
+    pub(super) pid: Pid,
+    output: Option<Output>,
+    deadline: Option<Instant>,
+    /// While it lives, signals that reach us reach it.
+    forwarding: Option<Forwarding>,
+}
+
+/// What parent and child say to each other: reports, and when to go on.
+struct Pipes {
+    events: OwnedFd,
+    report: OwnedFd,
+    wait: OwnedFd,
+    go: OwnedFd,
+}
+
+impl Pipes {
+    fn new() -> Result<Pipes, Error> {
+        let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(Error::io("make a pipe"));
+        let ((events, report), (wait, go)) = (pipe()?, pipe()?);
+        Ok(Pipes { events, report, wait, go })
+    }
+}
+
+/// Forks, and sees the child through to its command.
+pub(super) fn fork_and_follow(
+    steps: &[Planned],
+    state: Option<&State>,
+    options: &mut Options,
+    signals: &Held,
+) -> Result<Child, Error> {
+    let pipes = Pipes::new()?;
+    let output = if options.capture { Some(Output::new()?) } else { None };
+    if let Some(first) = steps.first() {
+        ask(options, first)?;
+    }
+    let begin = Instant::now();
+    // ANCHOR: fork
+    match fork(steps)? {
+        ForkResult::Child => {
+            drop((pipes.events, pipes.go));
+            signals.release_in_child();
+            let stepping = options.ask.is_some();
+            let status = match Wires::place(pipes.report, pipes.wait, stepping, output.as_ref()) {
+                Ok(mut wires) => child::perform(steps, &mut wires, begin, options.inside.take()),
+                Err(_) => 125,
+            };
+            child::exit(status)
+        }
+        // ANCHOR_END: fork
+        ForkResult::Parent { child: pid } => {
+            drop((pipes.report, pipes.wait));
+            let forwarding = Some(signals.forward_to(pid, options.capture));
+            let deadline = options.timeout.map(|timeout| begin + timeout);
+            let child = Child { pid, output, deadline, forwarding };
+            let followed = follow(steps, pipes.events.into(), pipes.go.into(), options, &child);
+            let labelled = followed.and_then(|()| label(state, options, &child));
+            if let Err(error) = labelled {
+                child.kill();
+                child.finish()?;
+                return Err(error);
+            }
+            Ok(child)
+        }
+    }
+}
+
+/// The first step of the child, or a fork without a plan.
+fn fork(steps: &[Planned]) -> Result<ForkResult, Error> {
+    match steps.first() {
+        Some(planned) => planned.step.call.fork().map_err(|errno| refused(planned, errno)),
+        None => Syscall::from(Fork).fork().map_err(Error::io("fork")),
+    }
+}
+
+fn label(state: Option<&State>, options: &Options, child: &Child) -> Result<(), Error> {
+    match (state, &options.label) {
+        (Some(state), Some(label)) => state.label(label, innermost(child.pid)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the child's reports until the command starts, and makes the parent's own steps between.
+fn follow(
+    steps: &[Planned],
+    mut events: File,
+    mut go: File,
+    options: &mut Options,
+    child: &Child,
+) -> Result<(), Error> {
+    let mut next = 0;
+    // ANCHOR: follow
+    while let Some(planned) = steps.get(next) {
+        let asked = next > 0 && options.ask.is_some();
+        if asked {
+            ask(options, planned)?;
+        }
+        if planned.step.by_parent {
+            let call = &planned.step.call;
+            perform(planned, || call.perform_for(child.pid), options)?;
+        }
+        if asked || planned.step.by_parent {
+            let _ = go.write_all(b"g");
+        }
+        next += 1;
+        if planned.step.by_parent {
+            continue;
+        }
+        if !readable_in_time(events.as_fd(), child.deadline) {
+            return Ok(());
+        }
+        let Some(report) = Report::read(&mut events) else {
+            // The pipe closed without a report: that is how an execve(2) succeeds.
+            options.tell(Event { planned, result: Ok(()), took: None });
+            return Ok(());
+        };
+        let result = if report.errno == 0 { Ok(()) } else { Err(Errno::from_raw(report.errno)) };
+        let took = Some(Duration::from_micros(report.micros.into()));
+        options.tell(Event { planned, result, took });
+        result.map_err(|errno| refused(planned, errno))?;
+    }
+    // ANCHOR_END: follow
+    Ok(())
+}
+
+fn ask(options: &mut Options, planned: &Planned) -> Result<(), Error> {
+    let goes_on = options.ask.as_mut().is_none_or(|ask| ask(planned));
+    if goes_on { Ok(()) } else { Err(Error::Stopped(Signal::SIGINT)) }
+}
+
+impl Child {
+    /// Waits for its end, or for the end of its time.
+    pub(super) fn finish(mut self) -> Result<Finished, Error> {
+        let timed_out = !ends_in_time(self.pid, self.deadline);
+        if timed_out {
+            self.kill();
+        }
+        // Until it is waited for, its number is nobody else's: so no signal goes astray.
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        while waitid(Id::Pid(self.pid), ended) == Err(Errno::EINTR) {}
+        self.forwarding = None;
+        let status = wait_for(self.pid);
+        let (stdout, stderr) = match &mut self.output {
+            Some(output) => output.read()?,
+            None => Default::default(),
+        };
+        Ok(Finished { status, stdout, stderr, timed_out })
+    }
+
+    /// Kills the child, and with a session of its own all that are in it.
+    pub(super) fn kill(&self) {
+        if self.output.is_some() {
+            let _ = kill(Pid::from_raw(-self.pid.as_raw()), Signal::SIGKILL);
+        }
+        let _ = kill(self.pid, Signal::SIGKILL);
+    }
+}
+
+fn readable_in_time(fd: BorrowedFd, deadline: Option<Instant>) -> bool {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = match left {
+            None => PollTimeout::NONE,
+            Some(left) => {
+                PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+            Ok(0) => return false,
+            Err(Errno::EINTR) => {}
+            _ => return true,
+        }
+    }
+}
+
+fn ends_in_time(child: Pid, deadline: Option<Instant>) -> bool {
+    if deadline.is_none() {
+        return true;
+    }
+    let pid = rustix::process::Pid::from_raw(child.as_raw());
+    let opened =
+        pid.map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
+    match opened {
+        Some(Ok(pidfd)) => readable_in_time(pidfd.as_fd(), deadline),
+        _ => true,
+    }
+}
+
+/// The process at the end of the chain of forks that begins with `pid`: each but the last has
+/// exactly one child and only waits for it.
+pub(super) fn innermost(pid: Pid) -> Pid {
+    let own = |pid: Pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let only = children.ok().and_then(|text| text.trim().parse::<i32>().ok()).map(Pid::from_raw);
+    match only {
+        Some(child) if own(pid) == own(nix::unistd::getpid()) => innermost(child),
+        _ => pid,
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the layers are, and what cannot be.
+
+use std::fs;
+
+use super::options::stack;
+use crate::error::Error;
+use crate::layers::{self, Driver, Layers, kept};
+use crate::stages::names::USER;
+use crate::stages::spec::Spec;
+
+/// What was found besides.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Found {
+    /// The name servers, as in /etc/resolv.conf.
+    pub(super) resolv_conf: String,
+    /// Whether there is no directory for layers yet.
+    pub(super) makes_base: bool,
+}
+
+/// Finds the layers of a run, or those that are kept under a name.
+pub(super) fn look(
+    keep: Option<&str>,
+    storage: Option<Driver>,
+    spec: &mut Spec,
+) -> Result<Found, Error> {
+    let base = match &spec.layers_base {
+        Some(base) => base.clone(),
+        None => layers::base()?,
+    };
+    let own = match keep {
+        Some(name) => kept::named(&base, name)?,
+        None => Layers { dir: base.join(&spec.id), ..Layers::default() },
+    };
+    let (driver, lowers) = (storage.unwrap_or_default(), spec.layers.lowers.clone());
+    spec.layers = Layers { driver, lowers, ..own };
+    Ok(Found {
+        resolv_conf: fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+        makes_base: spec.layers_base.is_none() && !base.exists(),
+    })
+}
+
+pub(super) fn check(keep: Option<&str>, spec: &Spec) -> Result<(), Error> {
+    if spec.has(USER) && spec.host.machine_root() {
+        return Err(Error::stages(
+            "root that becomes nobody cannot write over files that belong to root",
+            "leave out one of the stages `user` and `overlay`; the level `union` has no `user`. Root \
+             without CAP_SYS_ADMIN, as in most containers, always needs `user`",
+        ));
+    }
+    if spec.layers.driver == Driver::Vfs && !spec.layers.lowers.is_empty() {
+        return Err(Error::usage("vfs copies one tree, not layers", "use `--storage overlay`"));
+    }
+    if let Some(name) = keep {
+        if spec.layers.found && kept::lies_on(&spec.layers)? != stack(spec) {
+            return Err(Error::usage(
+                format!("`{name}` lies on another rootfs"),
+                "name that one with --rootfs, or choose another name",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What is done where the disk cannot hold an upper layer.
+pub(super) fn without_disk(keep: Option<&str>, spec: &mut Spec) -> Result<&'static str, Error> {
+    if keep.is_some() {
+        return Err(Error::not_here(
+            "the disk below your data directory cannot hold an upper layer",
+            "set SANDBOX_HOME to a directory on another filesystem, such as ext4 or tmpfs",
+        ));
+    }
+    spec.layers.in_memory = true;
+    Ok("the disk below your data directory cannot hold an upper layer: it is in memory, and gone \
+        when the sandbox ends")
+}

@@ -1,0 +1,110 @@
+//! Making the layers.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use nix::mount::MsFlags;
+
+use super::find::Found;
+use super::options::stack;
+use crate::layers::{Driver, Layers};
+use crate::plan::step::{Because, Step, Undo};
+use crate::stages::names::UTS;
+use crate::stages::spec::Spec;
+use crate::syscall::{CopyTree, Create, Flock, Mkdir, MkdirAll, Mount, Rename, Write};
+
+/// On the host, before there is a sandbox.
+pub(super) fn on_disk(spec: &Spec, found: &Found) -> Vec<Step> {
+    let layers = &spec.layers;
+    let hold = Flock(layers.below()).because("nobody else may write this layer meanwhile");
+    if layers.found {
+        let mut steps = vec![hold];
+        steps.extend(init_files(spec, layers, found));
+        return steps;
+    }
+    // A layer that is kept gets its name when it is whole: what has a name can be gone on with.
+    let dir = layers.dir.with_file_name(&spec.id);
+    let undo = Undo::Tree(dir.clone());
+    let new = Layers { dir, ..layers.clone() };
+    let mut steps = Vec::new();
+    if found.makes_base {
+        let base = new.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
+        steps.push(MkdirAll(base, 0o755).because("a directory for all layers, which stays"));
+    }
+    if layers.in_memory {
+        steps.push(mkdir(new.dir, "a place for the layers").undone_by(undo));
+        return steps;
+    }
+    let place = Mkdir(new.dir.clone(), 0o700).because("a place that nobody else looks into");
+    steps.push(place.undone_by(undo));
+    steps.extend(inside(spec, &new));
+    steps.extend(init_files(spec, &new, found));
+    if new.driver == Driver::Vfs {
+        let copy = |from, why| CopyTree(from, new.upper()).because(why);
+        steps.push(copy(spec.rootfs.clone(), "everything, to have files of its own"));
+        steps.push(copy(new.init(), "and over it what no container shares"));
+    }
+    if layers.kept {
+        let name = Rename(new.dir, layers.dir.clone());
+        steps.push(name.because("it is whole, and gets the name by which it is kept"));
+        steps.push(hold);
+    }
+    steps
+}
+
+/// In the sandbox, where no disk can serve.
+pub(super) fn in_memory(spec: &Spec, found: &Found) -> Vec<Step> {
+    let layers = &spec.layers;
+    if !layers.in_memory {
+        return Vec::new();
+    }
+    let memory = Mount::new("tmpfs", &layers.dir, MsFlags::empty()).with("mode=755");
+    let mut steps = vec![memory.because("the disk cannot serve as an upper layer: use memory")];
+    steps.extend(inside(spec, layers));
+    steps.extend(init_files(spec, layers, found));
+    steps
+}
+
+fn inside(spec: &Spec, layers: &Layers) -> Vec<Step> {
+    let mut lines = OsString::new();
+    for dir in stack(spec) {
+        lines.push(dir);
+        lines.push("\n");
+    }
+    let why_init = "the init layer: files that no container shares";
+    let why_below = "remember what it lies on";
+    vec![
+        mkdir(layers.upper(), "the upper layer: all that is written comes here"),
+        mkdir(layers.work(), "where the kernel prepares what it moves there"),
+        mkdir(layers.init(), why_init),
+        mkdir(layers.init().join("etc"), why_init),
+        Create(layers.below(), 0o644).because(why_below),
+        Write(layers.below(), lines).because(why_below),
+    ]
+}
+
+/// The files that every container has for itself.
+fn init_files(spec: &Spec, layers: &Layers, found: &Found) -> Vec<Step> {
+    let own = spec.hostname.as_deref().filter(|_| spec.has(UTS));
+    let name = own.unwrap_or("localhost");
+    let names = own.map_or("localhost".to_owned(), |own| format!("localhost {own}"));
+    let files = [
+        ("hostname", format!("{name}\n")),
+        ("hosts", format!("127.0.0.1 {names}\n::1 localhost\n")),
+        ("resolv.conf", found.resolv_conf.clone()),
+    ];
+    let why = "its own name, hosts and name servers";
+    let mut steps = Vec::new();
+    for (file, text) in files {
+        let file = layers.init().join("etc").join(file);
+        if !layers.found {
+            steps.push(Create(file.clone(), 0o644).because(why));
+        }
+        steps.push(Write(file, text.into()).because(why));
+    }
+    steps
+}
+
+fn mkdir(dir: PathBuf, why: &'static str) -> Step {
+    Mkdir(dir, 0o755).because(why)
+}

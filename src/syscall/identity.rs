@@ -1,0 +1,142 @@
+//! Calls about who a process is, and what it may do.
+
+use caps::{CapSet, Capability};
+use nix::errno::Errno;
+use nix::unistd::{Gid, Pid, Uid};
+
+use super::call::{Call, Shell, say};
+use crate::machine::kernel;
+
+/// prctl(2): gives up a capability for all that this process will start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DropCapability(pub Capability);
+
+impl Call for DropCapability {
+    fn strace(&self) -> String {
+        format!("prctl(PR_CAPBSET_DROP, {})", self.0)
+    }
+
+    fn by_hand(&self) -> Shell {
+        let name = self.0.to_string().trim_start_matches("CAP_").to_lowercase();
+        Shell::Starts("setpriv --bounding-set".to_owned(), Some(format!("-{name}")))
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        caps::drop(None, CapSet::Bounding, self.0).map_err(|_| Errno::last())
+    }
+}
+
+/// setgroups(2) with no group at all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClearGroups;
+
+impl Call for ClearGroups {
+    fn strace(&self) -> String {
+        "setgroups(0, [])".to_owned()
+    }
+
+    fn by_hand(&self) -> Shell {
+        Shell::Nothing("setpriv does it below")
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        nix::unistd::setgroups(&[])
+    }
+}
+
+/// setresgid(2), all three to the same group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setresgid(pub u32);
+
+impl Call for Setresgid {
+    fn strace(&self) -> String {
+        format!("setresgid({id}, {id}, {id})", id = self.0)
+    }
+
+    fn by_hand(&self) -> Shell {
+        Shell::Nothing("setpriv does it below")
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        let gid = Gid::from_raw(self.0);
+        nix::unistd::setresgid(gid, gid, gid)
+    }
+}
+
+/// setresuid(2), all three to the same user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setresuid(pub u32);
+
+impl Call for Setresuid {
+    fn strace(&self) -> String {
+        format!("setresuid({id}, {id}, {id})", id = self.0)
+    }
+
+    fn by_hand(&self) -> Shell {
+        Shell::starts(format!("setpriv --reuid {id} --regid {id} --clear-groups", id = self.0))
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        let uid = Uid::from_raw(self.0);
+        nix::unistd::setresuid(uid, uid, uid)
+    }
+}
+
+/// prctl(2): lets /proc/self belong to this process again after a change of user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SetDumpable;
+
+impl Call for SetDumpable {
+    fn strace(&self) -> String {
+        "prctl(PR_SET_DUMPABLE, SUID_DUMP_USER)".to_owned()
+    }
+
+    fn by_hand(&self) -> Shell {
+        Shell::Nothing("execve(2) does it")
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        nix::sys::prctl::set_dumpable(true)
+    }
+}
+
+/// newuidmap(1) or newgidmap(1), which the parent starts for the child.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapIds {
+    /// Which of the two programs.
+    pub program: &'static str,
+    /// The first id inside, the first id outside, and how many.
+    pub ranges: Vec<(u32, u32, u32)>,
+}
+
+impl MapIds {
+    fn text(&self) -> String {
+        let all: Vec<String> = self.ranges.iter().map(|(i, o, n)| format!("{i} {o} {n}")).collect();
+        all.join(" ")
+    }
+}
+
+impl Call for MapIds {
+    fn strace(&self) -> String {
+        format!("{}({})", self.program, self.text())
+    }
+
+    fn by_hand(&self) -> Shell {
+        Shell::Nothing("unshare --map-auto did it")
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        Err(Errno::ENOSYS) // the parent makes it
+    }
+
+    fn perform_for(&self, child: Pid) -> nix::Result<()> {
+        kernel::map_ids(self.program, child, &self.text())
+    }
+
+    fn remedy(&self, _: Errno) -> Option<String> {
+        say(
+            "newuidmap(1) and newgidmap(1) map only what /etc/subuid and /etc/subgid give you; leave \
+             `--map-auto` out to map yourself alone",
+        )
+    }
+}
