@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::Uid;
 
 use crate::oci::Digest;
-use crate::walk::printable;
+use crate::text::printable;
 use crate::{Error, Progress, deb, elf, oci, skeleton};
 
 /// The package.

@@ -19,7 +19,8 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat};
 use tar::{Builder, EntryType, Header};
 
 use crate::meter::Counted;
-use crate::walk::{Stop, Visitor, descend, open_dir, shown};
+use crate::text::shown;
+use crate::walk::{Stop, Visitor, descend, open_dir};
 use crate::{Error, Progress, Rootfs, Store, user};
 
 /// What whoever hands on a bundle must know.

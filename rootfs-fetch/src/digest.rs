@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::Error;
-use crate::walk::printable;
+use crate::text::printable;
 
 /// What a thing is called by: `sha256:` and the checksum of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]

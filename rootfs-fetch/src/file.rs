@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::meter::Counted;
 use crate::oci::{self, Config, Descriptor, Digest, Index, Manifest};
 use crate::unpack::{Limits, Unpacker};
-use crate::{Error, Progress, compression, remove, resolve_in, skeleton, walk};
+use crate::{Error, Progress, compression, remove, resolve_in, skeleton, text};
 
 /// The most bytes of a file of JSON.
 const MAX_JSON: u64 = 4 * 1024 * 1024;
@@ -74,7 +74,7 @@ pub(crate) fn fill(file: &Path, root: &Path, means: &Means) -> Result<String, Er
         return Err(Error::Usage { problem: format!("`{shown}` has nothing in it"), hint: None });
     }
     skeleton::complete(root)?;
-    Ok(walk::shown(words.as_bytes()))
+    Ok(text::shown(words.as_bytes()))
 }
 
 fn unpack(file: &Path, root: &Path, means: &Means) -> Result<u64, Error> {
@@ -155,7 +155,7 @@ fn no_image(index: &Index) -> Error {
         problem: format!(
             "no image for linux/{}; there is {}",
             oci::architecture(),
-            walk::shown(there.as_bytes())
+            text::shown(there.as_bytes())
         ),
         hint: None,
     }
@@ -216,7 +216,7 @@ fn docker(saved: &[Saved], dir: &Path, root: &Path, means: &Means) -> Result<Str
 }
 
 fn shown(path: &Path) -> String {
-    walk::shown(path.as_os_str().as_bytes())
+    text::shown(path.as_os_str().as_bytes())
 }
 
 /// The file `path` of an image. Links in an image lead nowhere but into it.

@@ -12,7 +12,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, Timeout};
 
 use crate::Error;
-use crate::walk::shown;
+use crate::text::shown;
 
 /// The most bytes of a manifest, a config or a token.
 const MAX_SMALL: u64 = 4 * 1024 * 1024;

@@ -36,6 +36,7 @@ mod remove;
 mod resolve;
 mod skeleton;
 mod store;
+mod text;
 mod unpack;
 mod user;
 mod verify;

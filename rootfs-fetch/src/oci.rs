@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 pub(crate) use crate::digest::{Digest, verify_stream};
 use crate::meter::Counted;
+use crate::text::printable;
 use crate::unpack::{Limits, Unpacker};
-use crate::walk::printable;
 use crate::{Error, Progress};
 
 /// The media types of indexes.

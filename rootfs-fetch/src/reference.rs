@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::Error;
 use crate::oci::Digest;
-use crate::walk::printable;
+use crate::text::printable;
 
 /// The registry that is meant where a name has none, and the server that it is.
 const DEFAULT: &str = "docker.io";

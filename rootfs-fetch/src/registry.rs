@@ -14,7 +14,7 @@ use crate::file::Means;
 use crate::http::{Client, Failure, persist, read_small, refusal, server};
 use crate::oci::{self, Config, Descriptor, Digest, INDEX_TYPES, Index, MANIFEST_TYPES, Manifest};
 use crate::reference::Reference;
-use crate::{Error, auth, skeleton, walk};
+use crate::{Error, auth, skeleton, text};
 
 /// The most indexes that lead to one another.
 const MAX_NESTED: usize = 4;
@@ -203,6 +203,6 @@ fn no_image(url: &str, index: &Index) -> Error {
     names.sort();
     names.dedup();
     let there = if names.is_empty() { "none at all".to_owned() } else { names.join(", ") };
-    let there = walk::printable(there.as_bytes());
+    let there = text::printable(there.as_bytes());
     server(url, format!("has no image for linux/{}, but for {there}", oci::architecture()))
 }

@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::Error;
+use crate::walk::names;
 
 /// Removes a file, a link or a directory with all that is in it.
 ///
@@ -104,21 +104,6 @@ fn open_for_removal(parent: impl AsFd, name: &CStr) -> nix::Result<OwnedFd> {
     // A descriptor opened with O_PATH cannot be given to fchmod(2), its name in /proc can.
     let _ = fs::set_permissions(link, fs::Permissions::from_mode(0o700));
     openat(&parent, name, flags | OFlag::O_RDONLY, Mode::empty())
-}
-
-/// What is in a directory, in the order of its bytes.
-pub(crate) fn names(dir: impl AsFd) -> nix::Result<Vec<CString>> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut dir = Dir::openat(dir, c".", flags, Mode::empty())?;
-    let mut names = Vec::new();
-    for entry in dir.iter() {
-        let entry = entry?;
-        if entry.file_name() != c"." && entry.file_name() != c".." {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// What is mounted at this path or below it, as this process sees it.

@@ -23,7 +23,8 @@ use tar::{Archive, EntryType};
 use crate::item::{Item, parts, refuse};
 use crate::meter::{Allowance, Metered};
 use crate::remove::remove_at;
-use crate::walk::{PATH_MAX, Place, Stop, Visitor, descend, inode, kind, open_dir, shown, walk};
+use crate::text::shown;
+use crate::walk::{PATH_MAX, Place, Stop, Visitor, descend, inode, kind, open_dir, walk};
 use crate::{Error, compression};
 
 /// The most bytes that may describe one entry: its header, long names and attributes.

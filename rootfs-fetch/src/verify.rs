@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::walk::printable;
+use crate::text::printable;
 use crate::{Error, Rootfs, Store, elf, resolve_in};
 
 /// Where programs are.

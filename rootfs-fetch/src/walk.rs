@@ -9,12 +9,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 
 use crate::Error;
-use crate::remove::names;
+use crate::text::shown;
 
 /// How many symbolic links are followed on one way; see path_resolution(7).
 const MAX_LINKS: usize = 40;
@@ -180,6 +181,21 @@ pub(crate) fn descend(mut dir: OwnedFd, visitor: &mut impl Visitor) -> Result<()
     Ok(())
 }
 
+/// What is in a directory, in the order of its bytes.
+pub(crate) fn names(dir: impl AsFd) -> nix::Result<Vec<CString>> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut dir = Dir::openat(dir, c".", flags, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in dir.iter() {
+        let entry = entry?;
+        if entry.file_name() != c"." && entry.file_name() != c".." {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 fn reversed_names(dir: &OwnedFd) -> nix::Result<Vec<CString>> {
     let mut names = names(dir)?;
     names.reverse();
@@ -224,21 +240,4 @@ pub(crate) fn steps(path: &[u8]) -> Result<Vec<CString>, Stop> {
 
 fn refuse(part: &CStr, problem: &str) -> Stop {
     Stop::Refused(format!("leads through `{}`, which {problem}", shown(part.to_bytes())))
-}
-
-/// A name as it can be printed on a terminal, whatever is in it and however long it is.
-pub(crate) fn shown(name: &[u8]) -> String {
-    let text = printable(name);
-    match text.char_indices().nth(200) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-/// A text as it can be printed on a terminal: no control character may reach that.
-pub(crate) fn printable(text: &[u8]) -> String {
-    match std::str::from_utf8(text) {
-        Ok(text) => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
-        Err(_) => text.escape_ascii().to_string(),
-    }
 }
