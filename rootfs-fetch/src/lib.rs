@@ -12,41 +12,23 @@
 //! # }
 //! ```
 
-mod apt;
-mod auth;
-mod bundle;
-mod compression;
-mod deb;
-mod digest;
-mod download;
-pub mod elf;
+mod archive;
 mod error;
-mod file;
-mod host;
-mod http;
-mod import;
-mod item;
-mod layer;
-mod meter;
-mod oci;
+mod image;
 mod progress;
-mod reference;
 mod registry;
-mod remove;
-mod resolve;
-mod skeleton;
+mod root;
+mod source;
 mod store;
 mod text;
-mod unpack;
 mod user;
-mod verify;
-mod walk;
 
-pub use bundle::SOURCE_NOTICE;
+pub use archive::pack::SOURCE_NOTICE;
+pub use archive::unpack::Limits;
+pub use archive::upper::write_tar;
 pub use error::Error;
-pub use layer::write_tar;
 pub use progress::Progress;
-pub use resolve::resolve_in;
+pub use root::elf;
+pub use root::programs::Verified;
+pub use root::resolve::resolve_in;
 pub use store::{Fetch, Rootfs, Source, Store};
-pub use unpack::Limits;
-pub use verify::Verified;

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, header};
 
-use crate::Error;
-use crate::http::{Client, Failure, read_small, refusal, server};
+use super::http::{Client, Failure, read_small, refusal, server};
+use crate::error::Error;
 
 #[derive(Deserialize)]
 struct Answer {

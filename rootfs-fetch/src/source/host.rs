@@ -4,7 +4,8 @@ use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::{Error, elf};
+use crate::error::Error;
+use crate::root::elf;
 
 /// Where a busybox may be although PATH, an ordinary user's, does not say so.
 const MORE: [&str; 4] = ["/usr/local/bin", "/bin", "/usr/sbin", "/sbin"];

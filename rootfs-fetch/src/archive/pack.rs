@@ -18,10 +18,13 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat};
 use tar::{Builder, EntryType, Header};
 
-use crate::meter::Counted;
+use super::meter::Counted;
+use super::tree::{Stop, Visitor, descend, open_dir};
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::store::{Rootfs, Store};
 use crate::text::shown;
-use crate::walk::{Stop, Visitor, descend, open_dir};
-use crate::{Error, Progress, Rootfs, Store, user};
+use crate::user;
 
 /// What whoever hands on a bundle must know.
 pub const SOURCE_NOTICE: &str = "\

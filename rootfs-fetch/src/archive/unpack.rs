@@ -20,12 +20,13 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{linkat, symlinkat};
 use tar::{Archive, EntryType};
 
-use crate::item::{Item, parts, refuse};
-use crate::meter::{Allowance, Metered};
-use crate::remove::remove_at;
+use super::compression;
+use super::entry::{Item, parts, refuse};
+use super::meter::{Allowance, Metered};
+use super::remove::remove_at;
+use super::tree::{PATH_MAX, Place, Stop, Visitor, descend, inode, kind, open_dir, walk};
+use crate::error::Error;
 use crate::text::shown;
-use crate::walk::{PATH_MAX, Place, Stop, Visitor, descend, inode, kind, open_dir, walk};
-use crate::{Error, compression};
 
 /// The most bytes that may describe one entry: its header, long names and attributes.
 const HEADERS: u64 = 1024 * 1024;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::Error;
+use crate::error::Error;
 use crate::text::printable;
 
 /// What a thing is called by: `sha256:` and the checksum of its bytes.

@@ -9,12 +9,17 @@ use serde::de::IgnoredAny;
 use ureq::Body;
 use ureq::http::Response;
 
-use crate::download::download;
-use crate::file::Means;
-use crate::http::{Client, Failure, persist, read_small, refusal, server};
-use crate::oci::{self, Config, Descriptor, Digest, INDEX_TYPES, Index, MANIFEST_TYPES, Manifest};
-use crate::reference::Reference;
-use crate::{Error, auth, skeleton, text};
+use super::auth;
+use super::download::download;
+use super::http::{Client, Failure, persist, read_small, refusal, server};
+use super::reference::Reference;
+use crate::error::Error;
+use crate::image::oci::{
+    self, Config, Descriptor, Digest, INDEX_TYPES, Index, MANIFEST_TYPES, Manifest,
+};
+use crate::root::skeleton;
+use crate::source::file::Means;
+use crate::text;
 
 /// The most indexes that lead to one another.
 const MAX_NESTED: usize = 4;

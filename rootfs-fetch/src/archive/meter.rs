@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-use crate::Progress;
+use crate::progress::Progress;
 
 /// Tells the user how much was read.
 pub(crate) struct Counted<'a, R> {

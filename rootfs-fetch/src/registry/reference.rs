@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display};
 
-use crate::Error;
-use crate::oci::Digest;
+use crate::error::Error;
+use crate::image::oci::Digest;
 use crate::text::printable;
 
 /// The registry that is meant where a name has none, and the server that it is.

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, SFlag, major, minor, mknod};
 use tar::{Builder, EntryType, Header};
 
-use crate::store::{About, Existing};
-use crate::{Error, Rootfs, Store};
+use crate::error::Error;
+use crate::store::{About, Existing, Rootfs, Store};
 
 /// The first path of each file that has more than one, by its inode.
 type Links = HashMap<u64, PathBuf>;

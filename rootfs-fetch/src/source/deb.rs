@@ -8,7 +8,8 @@ use std::path::Path;
 
 use tar::{Archive, EntryType};
 
-use crate::{Error, compression};
+use crate::archive::compression;
+use crate::error::Error;
 
 /// The first bytes of an ar archive.
 const MAGIC: &[u8; 8] = b"!<arch>\n";

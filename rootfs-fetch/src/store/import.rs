@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::file::{self, Means};
-use crate::store::{Existing, check_name};
-use crate::{Error, Progress, Rootfs, Store, remove};
+use super::{Existing, Rootfs, Store, check_name};
+use crate::archive::remove;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::source::file::{self, Means};
 
 impl Store {
     /// Makes a rootfs from a file: a tar archive of a tree, an OCI layout (or its directory), or

@@ -7,7 +7,7 @@ use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use tar::{Entry, EntryType};
 
-use crate::walk::{PATH_MAX, Stop, steps};
+use super::tree::{PATH_MAX, Stop, steps};
 
 /// An entry of an archive, apart from its bytes.
 pub(crate) struct Item {

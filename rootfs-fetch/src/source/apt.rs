@@ -8,9 +8,12 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::Uid;
 
-use crate::oci::Digest;
+use super::deb;
+use crate::error::Error;
+use crate::image::oci::{self, Digest};
+use crate::progress::Progress;
+use crate::root::{elf, skeleton};
 use crate::text::printable;
-use crate::{Error, Progress, deb, elf, oci, skeleton};
 
 /// The package.
 const PACKAGE: &str = "busybox-static";

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 
-use crate::Error;
+use crate::error::Error;
 use crate::text::shown;
 
 /// How many symbolic links are followed on one way; see path_resolution(7).

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub(crate) use crate::digest::{Digest, verify_stream};
-use crate::meter::Counted;
+pub(crate) use super::digest::{Digest, verify_stream};
+use crate::archive::meter::Counted;
+use crate::archive::unpack::{Limits, Unpacker};
+use crate::error::Error;
+use crate::progress::Progress;
 use crate::text::printable;
-use crate::unpack::{Limits, Unpacker};
-use crate::{Error, Progress};
 
 /// The media types of indexes.
 pub(crate) const INDEX_TYPES: [&str; 2] = [

@@ -13,8 +13,8 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::Error;
-use crate::walk::names;
+use super::tree::names;
+use crate::error::Error;
 
 /// Removes a file, a link or a directory with all that is in it.
 ///

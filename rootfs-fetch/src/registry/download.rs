@@ -8,11 +8,12 @@ use ureq::Body;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use ureq::http::{Response, StatusCode};
 
-use crate::digest::Hasher;
-use crate::http::{Failure, failure, persist};
-use crate::oci::Descriptor;
-use crate::registry::Registry;
-use crate::{Error, Progress};
+use super::http::{Failure, failure, persist};
+use super::repository::Registry;
+use crate::error::Error;
+use crate::image::digest::Hasher;
+use crate::image::oci::Descriptor;
+use crate::progress::Progress;
 
 /// Downloads a blob of an image into `file`, which is there when every byte is right.
 ///

@@ -1,6 +1,8 @@
 //! Where root filesystems are kept. Each has a directory with two things in it: `rootfs`, the tree,
 //! and `about.json`, which says where it came from.
 
+mod import;
+
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,8 +10,15 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::file::Means;
-use crate::{Error, Limits, Progress, apt, host, registry, remove, skeleton, user};
+use crate::archive::remove;
+use crate::archive::unpack::Limits;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::registry::repository;
+use crate::root::skeleton;
+use crate::source::file::Means;
+use crate::source::{apt, host};
+use crate::user;
 
 /// The name of the rootfs that is made when none is asked for.
 pub(crate) const DEFAULT: &str = "busybox";
@@ -222,7 +231,7 @@ impl Store {
             Source::Registry => {
                 let means = Means { limits: self.limits, progress };
                 with_temp(root, |temp| {
-                    registry::fill(&fetch.image, fetch.plain_http, root, temp, &means)
+                    repository::fill(&fetch.image, fetch.plain_http, root, temp, &means)
                 })
             }
         }

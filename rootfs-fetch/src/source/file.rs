@@ -9,10 +9,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::meter::Counted;
-use crate::oci::{self, Config, Descriptor, Digest, Index, Manifest};
-use crate::unpack::{Limits, Unpacker};
-use crate::{Error, Progress, compression, remove, resolve_in, skeleton, text};
+use crate::archive::meter::Counted;
+use crate::archive::unpack::{Limits, Unpacker};
+use crate::archive::{compression, remove};
+use crate::error::Error;
+use crate::image::oci::{self, Config, Descriptor, Digest, Index, Manifest};
+use crate::progress::Progress;
+use crate::root::resolve::resolve_in;
+use crate::root::skeleton;
+use crate::text;
 
 /// The most bytes of a file of JSON.
 const MAX_JSON: u64 = 4 * 1024 * 1024;

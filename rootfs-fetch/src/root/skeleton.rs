@@ -6,7 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Error, resolve_in};
+use super::resolve::resolve_in;
+use crate::error::Error;
 
 const DIRS: [(&str, u32); 15] = [
     ("bin", 0o755),

@@ -9,8 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::elf;
+use super::resolve::resolve_in;
+use crate::error::Error;
+use crate::store::{Rootfs, Store};
 use crate::text::printable;
-use crate::{Error, Rootfs, Store, elf, resolve_in};
 
 /// Where programs are.
 const DIRS: [&str; 6] = ["bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin"];

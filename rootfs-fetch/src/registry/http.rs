@@ -11,7 +11,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, Timeout};
 
-use crate::Error;
+use crate::error::Error;
 use crate::text::shown;
 
 /// The most bytes of a manifest, a config or a token.

@@ -1,0 +1,4 @@
+//! Images, as the OCI image specification has them, wherever they come from.
+
+pub(crate) mod digest;
+pub(crate) mod oci;
