@@ -23,8 +23,8 @@ mod store;
 mod text;
 mod user;
 
+pub use archive::limits::Limits;
 pub use archive::pack::SOURCE_NOTICE;
-pub use archive::unpack::Limits;
 pub use archive::upper::write_tar;
 pub use error::Error;
 pub use progress::Progress;

@@ -2,6 +2,7 @@
 
 pub(crate) mod compression;
 pub(crate) mod entry;
+pub(crate) mod limits;
 pub(crate) mod meter;
 pub(crate) mod pack;
 pub(crate) mod remove;

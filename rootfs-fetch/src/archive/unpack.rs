@@ -22,6 +22,7 @@ use tar::{Archive, EntryType};
 
 use super::compression;
 use super::entry::{Item, parts, refuse};
+use super::limits::Limits;
 use super::meter::{Allowance, Metered};
 use super::remove::remove_at;
 use super::tree::{PATH_MAX, Place, Stop, Visitor, descend, inode, kind, open_dir, walk};
@@ -30,21 +31,6 @@ use crate::text::shown;
 
 /// The most bytes that may describe one entry: its header, long names and attributes.
 const HEADERS: u64 = 1024 * 1024;
-
-/// How much an archive may unpack to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes in files. The holes of sparse files count.
-    pub bytes: u64,
-    /// Files, directories and links.
-    pub entries: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { bytes: 4 << 30, entries: 500_000 }
-    }
-}
 
 /// Unpacks archives one over the other into a directory.
 pub(crate) struct Unpacker {
@@ -139,7 +125,7 @@ impl Unpacker {
         let mut parents = parts(&item.name)?;
         let Some(name) = parents.pop() else {
             // The root of the tree is there, and has the mode that every root has.
-            return item.kind.is_dir().then_some(()).ok_or_else(|| refuse("is no directory"));
+            return if item.kind.is_dir() { Ok(()) } else { Err(refuse("is no directory")) };
         };
         if let Some(hidden) = name.as_bytes().strip_prefix(b".wh.").filter(|_| whiteouts) {
             return self.whiteout(&parents, hidden);

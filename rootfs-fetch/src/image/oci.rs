@@ -2,17 +2,10 @@
 //! layers of one. Each thing is named by its digest, and checked against it before it is used. See
 //! the OCI image specification; Docker's older media types mean the same.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-
 use serde::Deserialize;
 
-pub(crate) use super::digest::{Digest, verify_stream};
-use crate::archive::meter::Counted;
-use crate::archive::unpack::{Limits, Unpacker};
+use super::digest::Digest;
 use crate::error::Error;
-use crate::progress::Progress;
 use crate::text::printable;
 
 /// The media types of indexes.
@@ -216,45 +209,6 @@ fn arm_version() -> u32 {
     let machine = machine.map(|names| names.machine().to_string_lossy().into_owned());
     let digit = machine.as_deref().and_then(|name| name.strip_prefix("armv")?.chars().next());
     digit.and_then(|digit| digit.to_digit(10)).unwrap_or(8)
-}
-
-/// Whether a file is what it is said to be.
-///
-/// # Errors
-/// When its size or its digest is another one, or it cannot be read.
-pub(crate) fn verify_file(path: &Path, descriptor: &Descriptor) -> Result<(), Error> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    let size = file.metadata().map_err(Error::io("read", path))?.len();
-    if size != descriptor.size {
-        return Err(Error::Mismatch {
-            what: format!("the size of {}", descriptor.digest),
-            expected: format!("{} bytes", descriptor.size),
-            got: format!("{size} bytes"),
-        });
-    }
-    verify_stream(path, file, &descriptor.digest)
-}
-
-/// Unpacks the layers of an image, the lowest first, into an empty directory. Returns how many
-/// devices and pipes were left out.
-///
-/// # Errors
-/// When a layer is broken or hostile, or goes beyond the limits.
-pub(crate) fn unpack_layers_within(
-    limits: Limits,
-    files: &[PathBuf],
-    root: &Path,
-    progress: &Progress,
-) -> Result<u64, Error> {
-    let mut unpacker = Unpacker::new(root, limits)?;
-    for (number, path) in files.iter().enumerate() {
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let doing = format!("unpacking layer {} of {}", number + 1, files.len());
-        progress.begin(&doing, file.metadata().ok().map(|data| data.len()));
-        unpacker.layer(BufReader::new(Counted::new(file, progress)))?;
-    }
-    progress.end();
-    unpacker.finish()
 }
 
 #[cfg(test)]

@@ -1,26 +1,59 @@
-//! Downloading a blob into a file, whatever happens to the connection on the way.
+//! Downloading the layers of an image, whatever happens to the connection on the way.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ureq::Body;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use ureq::http::{Response, StatusCode};
 
-use super::http::{Failure, failure, persist};
-use super::repository::Registry;
+use super::http::{Failure, failure, persist, server};
+use super::repository::Repository;
+use crate::archive::limits::Means;
 use crate::error::Error;
 use crate::image::digest::Hasher;
-use crate::image::oci::Descriptor;
+use crate::image::oci::{Descriptor, Manifest};
 use crate::progress::Progress;
+
+impl Repository {
+    /// Downloads the layers into `dir`, the lowest first. An image can have the same one twice.
+    ///
+    /// # Errors
+    /// When one cannot be had, is not what its digest says, or all are too big.
+    pub(crate) fn layers(
+        &self,
+        manifest: &Manifest,
+        dir: &Path,
+        means: &Means,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let size = manifest.layers.iter().fold(0, |sum: u64, one| sum.saturating_add(one.size));
+        if size > means.limits.bytes {
+            return Err(server(
+                &self.url,
+                format!("the image has {size} bytes, more than the {} allowed", means.limits.bytes),
+            ));
+        }
+        let count = manifest.layers.len();
+        let mut files = Vec::new();
+        for (at, layer) in manifest.layers.iter().enumerate() {
+            let file = dir.join(layer.digest.to_string());
+            if !files.contains(&file) {
+                let doing = format!("downloading layer {} of {count}", at + 1);
+                download(self, layer, &file, &doing, means.progress)?;
+            }
+            files.push(file);
+        }
+        Ok(files)
+    }
+}
 
 /// Downloads a blob of an image into `file`, which is there when every byte is right.
 ///
 /// # Errors
 /// When it cannot be had, or is not what the descriptor says.
-pub(crate) fn download(
-    registry: &Registry,
+fn download(
+    repository: &Repository,
     blob: &Descriptor,
     file: &Path,
     doing: &str,
@@ -28,7 +61,7 @@ pub(crate) fn download(
 ) -> Result<(), Error> {
     let part = file.with_extension("part");
     let mut download = Download {
-        url: registry.blob_url(blob),
+        url: repository.blob_url(blob),
         blob,
         file: File::create_new(&part).map_err(Error::io("write", &part))?,
         part: &part,
@@ -38,7 +71,7 @@ pub(crate) fn download(
         progress,
     };
     progress.begin(doing, Some(blob.size));
-    persist(|| download.go_on(registry))?;
+    persist(|| download.go_on(repository))?;
     progress.end();
     blob.digest.check(&format!("the layer at {}", download.url), download.hasher)?;
     fs::rename(&part, file).map_err(Error::io("write", file))
@@ -60,14 +93,14 @@ struct Download<'a> {
 
 impl Download<'_> {
     /// Downloads what is missing.
-    fn go_on(&mut self, registry: &Registry) -> Result<(), Failure> {
+    fn go_on(&mut self, repository: &Repository) -> Result<(), Failure> {
         if self.done == self.blob.size && self.done > 0 {
             return Ok(());
         }
         let range = format!("bytes={}-", self.done);
         let headers: &[_] = if self.done > 0 { &[("range", range.as_str())] } else { &[] };
         let mut answer =
-            registry.get(&self.url, headers, "the registry lacks a part of the image")?;
+            repository.get(&self.url, headers, "the registry lacks a part of the image")?;
         if self.done > 0 && !self.continues(&answer) {
             self.restart()?;
         }

@@ -1,7 +1,8 @@
 //! Asking an OCI registry for an image.
 
-pub(crate) mod auth;
-pub(crate) mod download;
-pub(crate) mod http;
+mod auth;
+mod download;
+mod http;
+mod manifest;
 pub(crate) mod reference;
 pub(crate) mod repository;

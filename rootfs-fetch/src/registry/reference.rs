@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use crate::error::Error;
-use crate::image::oci::Digest;
+use crate::image::digest::Digest;
 use crate::text::printable;
 
 /// The registry that is meant where a name has none, and the server that it is.

@@ -10,7 +10,7 @@ use nix::unistd::Uid;
 
 use super::deb;
 use crate::error::Error;
-use crate::image::oci::{self, Digest};
+use crate::image::digest::{Digest, verify_stream};
 use crate::progress::Progress;
 use crate::root::{elf, skeleton};
 use crate::text::printable;
@@ -99,7 +99,7 @@ fn check(file: &Path, package: &Package) -> Result<(), Error> {
         });
     }
     let opened = fs::File::open(file).map_err(Error::io("open", file))?;
-    oci::verify_stream(Path::new(&package.file), opened, &package.digest)
+    verify_stream(Path::new(&package.file), opened, &package.digest)
 }
 
 /// Runs a command of apt in `dir`. Returns what it printed.

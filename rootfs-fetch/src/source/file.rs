@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::archive::limits::Means;
 use crate::archive::meter::Counted;
-use crate::archive::unpack::{Limits, Unpacker};
+use crate::archive::unpack::Unpacker;
 use crate::archive::{compression, remove};
 use crate::error::Error;
-use crate::image::oci::{self, Config, Descriptor, Digest, Index, Manifest};
-use crate::progress::Progress;
+use crate::image::digest::{Digest, verify_stream};
+use crate::image::layers::{unpack_layers, verify_file};
+use crate::image::oci::{self, Config, Descriptor, Index, Manifest};
 use crate::root::resolve::resolve_in;
 use crate::root::skeleton;
 use crate::text;
@@ -24,14 +26,6 @@ const MAX_JSON: u64 = 4 * 1024 * 1024;
 
 /// The most indexes that lead to one another.
 const MAX_NESTED: usize = 4;
-
-/// What an image is unpacked with.
-pub(crate) struct Means<'a> {
-    /// How much it may unpack to.
-    pub(crate) limits: Limits,
-    /// Who is told how far it is.
-    pub(crate) progress: &'a Progress,
-}
 
 /// An image in the list that `docker save` writes, `manifest.json`.
 #[derive(Deserialize)]
@@ -142,7 +136,7 @@ fn layout(dir: &Path, root: &Path, means: &Means) -> Result<u64, Error> {
         oci::parse::<Config>("the image's config", &config)?.check()?;
         let layers: Result<Vec<PathBuf>, Error> =
             manifest.layers.iter().map(|layer| blob(dir, layer)).collect();
-        return oci::unpack_layers_within(means.limits, &layers?, root, means.progress);
+        return unpack_layers(&layers?, root, means);
     }
     Err(Error::Usage {
         problem: "the indexes of the image lead to one another without end".to_owned(),
@@ -169,7 +163,7 @@ fn no_image(index: &Index) -> Error {
 /// The file of a blob, which is what its descriptor says.
 fn blob(dir: &Path, descriptor: &Descriptor) -> Result<PathBuf, Error> {
     let path = find(dir, &Path::new("blobs").join(descriptor.digest.path()))?;
-    oci::verify_file(&path, descriptor)?;
+    verify_file(&path, descriptor)?;
     Ok(path)
 }
 
@@ -207,10 +201,10 @@ fn docker(saved: &[Saved], dir: &Path, root: &Path, means: &Means) -> Result<Str
         let path = find(dir, layer)?;
         let file = File::open(&path).map_err(Error::io("open", &path))?;
         let plain = compression::plain(BufReader::new(file)).map_err(Error::io("read", &path))?;
-        oci::verify_stream(&path, plain, digest)?;
+        verify_stream(&path, plain, digest)?;
         layers.push(path);
     }
-    let skipped = oci::unpack_layers_within(means.limits, &layers, root, means.progress)?;
+    let skipped = unpack_layers(&layers, root, means)?;
     let tag = first.repo_tags.iter().flatten().next().map_or("without a name", String::as_str);
     let among = if saved.len() > 1 {
         format!(", the first of {} images", saved.len())

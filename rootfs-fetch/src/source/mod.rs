@@ -4,3 +4,4 @@ pub(crate) mod apt;
 mod deb;
 pub(crate) mod file;
 pub(crate) mod host;
+pub(crate) mod registry;

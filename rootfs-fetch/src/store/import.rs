@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::{Existing, Rootfs, Store, check_name};
+use crate::archive::limits::Means;
 use crate::archive::remove;
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::source::file::{self, Means};
+use crate::source::file;
 
 impl Store {
     /// Makes a rootfs from a file: a tar archive of a tree, an OCI layout (or its directory), or

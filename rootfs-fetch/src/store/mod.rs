@@ -10,14 +10,12 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+use crate::archive::limits::{Limits, Means};
 use crate::archive::remove;
-use crate::archive::unpack::Limits;
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::registry::repository;
 use crate::root::skeleton;
-use crate::source::file::Means;
-use crate::source::{apt, host};
+use crate::source::{apt, host, registry};
 use crate::user;
 
 /// The name of the rootfs that is made when none is asked for.
@@ -231,7 +229,7 @@ impl Store {
             Source::Registry => {
                 let means = Means { limits: self.limits, progress };
                 with_temp(root, |temp| {
-                    repository::fill(&fetch.image, fetch.plain_http, root, temp, &means)
+                    registry::fill(&fetch.image, fetch.plain_http, root, temp, &means)
                 })
             }
         }
