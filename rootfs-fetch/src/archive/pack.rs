@@ -1,4 +1,4 @@
-//! Writing a rootfs to a file, for classrooms without a network.
+//! Packing a tree into a bundle.
 //!
 //! A bundle is a tar archive of the tree, compressed by gzip, which any tar(1) can unpack. The same
 //! tree gives the same bytes: names are in order, and owners and times of today are left out.
@@ -22,9 +22,7 @@ use super::meter::Counted;
 use super::tree::{Stop, Visitor, descend, open_dir};
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::store::{Rootfs, Store};
 use crate::text::shown;
-use crate::user;
 
 /// What whoever hands on a bundle must know.
 pub const SOURCE_NOTICE: &str = "\
@@ -32,37 +30,11 @@ The busybox in this bundle is free software under the GNU General Public License
 Whoever hands the bundle on must offer the source of busybox too: it is at \
 https://busybox.net/downloads/, and that of Debian and Ubuntu comes with `apt-get source busybox`.";
 
-impl Store {
-    /// Writes a rootfs to a new file, which [`Store::import`] takes.
-    ///
-    /// # Errors
-    /// When there is no such rootfs, when the file is there already, or cannot be written.
-    pub fn bundle(&self, name: &str, file: &Path, progress: &Progress) -> Result<Rootfs, Error> {
-        let rootfs = self.expect(name)?;
-        let _lock = self.lock()?;
-        if file.symlink_metadata().is_ok() {
-            return Err(Error::Usage {
-                problem: format!("`{}` is there already", file.display()),
-                hint: Some("choose another name, or remove it first".to_owned()),
-            });
-        }
-        let mut part = file.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let written = write(&rootfs.path, &part, progress).and_then(|()| {
-            user::give_to_caller(&part)?;
-            fs::rename(&part, file).map_err(Error::io("write", file))
-        });
-        progress.end();
-        if written.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        written.map(|()| rootfs)
-    }
-}
-
-fn write(root: &Path, part: &Path, progress: &Progress) -> Result<(), Error> {
-    // One that a stopped call left.
+/// Writes the tree `root` to the file `part`, in place of one that a stopped call left.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub(crate) fn pack(root: &Path, part: &Path, progress: &Progress) -> Result<(), Error> {
     let _ = fs::remove_file(part);
     let file = File::create_new(part).map_err(Error::io("write", part))?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

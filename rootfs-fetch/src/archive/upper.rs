@@ -16,47 +16,21 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, SFlag, major, minor, mknod};
 use tar::{Builder, EntryType, Header};
 
-use crate::error::Error;
-use crate::store::{About, Existing, Rootfs, Store};
-
 /// The first path of each file that has more than one, by its inode.
 type Links = HashMap<u64, PathBuf>;
 
 /// The names under which overlayfs keeps its own marks, as root and in a user namespace.
 const MARKS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 
-impl Store {
-    /// Makes a layered rootfs: what `upper` changed, over `base`.
-    ///
-    /// # Errors
-    /// When the name is taken or cannot be one, or when something cannot be read or written; then
-    /// nothing of it is left.
-    pub fn commit(&self, name: &str, base: &str, upper: &Path) -> Result<Rootfs, Error> {
-        self.expect(base)?;
-        if self.get(name)?.is_some() {
-            return Err(Error::Usage {
-                problem: format!("there is a rootfs `{name}` already"),
-                hint: Some("choose another name, or `sandbox rootfs remove` it first".to_owned()),
-            });
-        }
-        let mut about =
-            About { source: format!("a layer over {base}"), base: Some(base.to_owned()) };
-        self.make_dir(name, Existing::Keep, &mut about, |new, _| {
-            // What root of a container made with a set-user-ID bit is nothing for others here.
-            let closed = fs::Permissions::from_mode(0o700);
-            fs::set_permissions(new, closed).map_err(Error::io("set the mode of", new))?;
-            let layer = new.join("layer");
-            copy(upper, &layer, &mut Links::new()).map_err(Error::io("copy the layer", upper))?;
-            let file = new.join("layer.tar");
-            let out = File::create(&file).map_err(Error::io("write", &file))?;
-            write_tar(upper, out).map_err(Error::io("write", &file))
-        })?;
-        self.expect(name)
-    }
+/// Copies an upper directory as it is to `to`, which is not there yet, for overlayfs.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub(crate) fn copy(upper: &Path, to: &Path) -> io::Result<()> {
+    copy_linked(upper, to, &mut Links::new())
 }
 
-/// Copies an upper directory as it is, for overlayfs.
-fn copy(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
+fn copy_linked(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
     let about = fs::symlink_metadata(from)?;
     let kind = about.file_type();
     if !kind.is_dir() && about.nlink() > 1 {
@@ -69,7 +43,7 @@ fn copy(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
         fs::DirBuilder::new().mode(0o700).create(to)?;
         for entry in fs::read_dir(from)? {
             let name = entry?.file_name();
-            copy(&from.join(&name), &to.join(&name), links)?;
+            copy_linked(&from.join(&name), &to.join(&name), links)?;
         }
     } else if kind.is_symlink() {
         symlink(fs::read_link(from)?, to)?;

@@ -11,67 +11,44 @@ use std::path::{Path, PathBuf};
 
 use super::elf;
 use super::resolve::resolve_in;
-use crate::error::Error;
-use crate::store::{Rootfs, Store};
 use crate::text::printable;
 
 /// Where programs are.
 const DIRS: [&str; 6] = ["bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin"];
 
-/// What is in a rootfs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// The rootfs.
-    pub rootfs: Rootfs,
+/// The programs of a rootfs.
+#[derive(Default)]
+pub(crate) struct Programs {
     /// The names that lead to busybox, and that it knows.
-    pub applets: Vec<String>,
+    pub(crate) applets: BTreeSet<String>,
     /// The names of other programs and scripts.
-    pub programs: Vec<String>,
+    pub(crate) programs: BTreeSet<String>,
     /// What is wrong, in words.
-    pub problems: Vec<String>,
+    pub(crate) problems: BTreeSet<String>,
 }
 
-impl Verified {
-    /// Whether a command of this name works.
-    pub fn has(&self, name: &str) -> bool {
-        let is = |known: &String| known == name;
-        self.applets.iter().any(is) || self.programs.iter().any(is)
-    }
-}
-
-impl Store {
-    /// Looks at a rootfs. Nothing of it is run.
-    ///
-    /// # Errors
-    /// When there is none of this name.
-    pub fn verify(&self, name: &str) -> Result<Verified, Error> {
-        let rootfs = self.expect(name)?;
-        let root = rootfs.path.clone();
-        let mut found = Found::default();
+impl Programs {
+    /// Looks for them in the rootfs `root`.
+    pub(crate) fn find(root: &Path) -> Programs {
+        let mut search = Search { root, found: Programs::default(), files: BTreeMap::new() };
         let mut seen = BTreeSet::new();
-        for dir in DIRS {
-            let Ok(real) = resolve_in(&root, Path::new(dir)) else { continue };
+        for dir in DIRS.map(Path::new) {
+            let Ok(real) = resolve_in(root, dir) else { continue };
             if seen.insert(real.clone()) {
-                found.look(&root, Path::new(dir), &real);
+                search.look(dir, &real);
             }
         }
+        let mut found = search.found;
         if !found.applets.contains("sh") && !found.programs.contains("sh") {
             found.problems.insert("there is no shell: `sh` leads nowhere".to_owned());
         }
-        Ok(Verified {
-            rootfs,
-            applets: found.applets.into_iter().collect(),
-            programs: found.programs.into_iter().collect(),
-            problems: found.problems.into_iter().collect(),
-        })
+        found
     }
 }
 
-#[derive(Default)]
-struct Found {
-    applets: BTreeSet<String>,
-    programs: BTreeSet<String>,
-    problems: BTreeSet<String>,
+struct Search<'a> {
+    root: &'a Path,
+    found: Programs,
     /// The files that were looked at, by their inodes.
     files: BTreeMap<u64, Program>,
 }
@@ -84,46 +61,48 @@ enum Program {
     Broken(String),
 }
 
-impl Found {
-    fn look(&mut self, root: &Path, dir: &Path, real: &Path) {
+impl Search<'_> {
+    fn look(&mut self, dir: &Path, real: &Path) {
         for entry in fs::read_dir(real).into_iter().flatten().flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
             if name.chars().any(char::is_control) {
                 continue;
             }
             let path = dir.join(&name);
-            match resolve_in(root, &path) {
-                Ok(file) => self.add(root, &path, &name, &file),
+            match resolve_in(self.root, &path) {
+                Ok(file) => self.add(&path, &name, &file),
                 Err(_) => {
-                    self.problems.insert(format!("/{} leads nowhere", path.display()));
+                    self.found.problems.insert(format!("/{} leads nowhere", path.display()));
                 }
             }
         }
     }
 
-    fn add(&mut self, root: &Path, path: &Path, name: &str, file: &Path) {
+    fn add(&mut self, path: &Path, name: &str, file: &Path) {
         let Ok(data) = file.metadata() else { return };
         if !data.is_file() || data.permissions().mode() & 0o111 == 0 {
             return;
         }
         let known = self.files.get(&data.ino()).cloned();
         let program = known.unwrap_or_else(|| {
-            let program = examine(root, file);
+            let program = examine(self.root, file);
             self.files.insert(data.ino(), program.clone());
             program
         });
         match program {
             Program::Other => {
-                self.programs.insert(name.to_owned());
+                self.found.programs.insert(name.to_owned());
             }
             Program::Busybox(names) if name == "busybox" || names.contains(name.as_bytes()) => {
-                self.applets.insert(name.to_owned());
+                self.found.applets.insert(name.to_owned());
             }
             Program::Busybox(_) => {
-                self.problems.insert(format!("/{}: busybox has no such applet", path.display()));
+                self.found
+                    .problems
+                    .insert(format!("/{}: busybox has no such applet", path.display()));
             }
             Program::Broken(why) => {
-                self.problems.insert(format!("/{}: {why}", path.display()));
+                self.found.problems.insert(format!("/{}: {why}", path.display()));
             }
         }
     }

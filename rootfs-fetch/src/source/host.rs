@@ -2,19 +2,26 @@
 
 use std::env;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::root::elf;
+use crate::root::{elf, skeleton};
 
 /// Where a busybox may be although PATH, an ordinary user's, does not say so.
 const MORE: [&str; 4] = ["/usr/local/bin", "/bin", "/usr/sbin", "/sbin"];
 
-/// A busybox that needs no shared library.
+/// Fills `root`, an empty directory. Returns where it came from, in words.
 ///
 /// # Errors
-/// When there is none, or only one that is linked dynamically.
-pub(crate) fn busybox() -> Result<PathBuf, Error> {
+/// When there is no static busybox, or it says nothing of its applets.
+pub(crate) fn fill(root: &Path) -> Result<String, Error> {
+    let busybox = busybox()?;
+    skeleton::install(&busybox, root)?;
+    Ok(format!("this machine's {}", busybox.display()))
+}
+
+/// A busybox that needs no shared library.
+fn busybox() -> Result<PathBuf, Error> {
     let path = env::var_os("PATH").unwrap_or_default();
     let dirs = env::split_paths(&path).chain(MORE.map(PathBuf::from));
     let mut dynamic = None;

@@ -1,11 +1,11 @@
-//! Taking root filesystems into the store, and out of it.
+//! Taking a file into the store.
 
 use std::fs;
 use std::path::Path;
 
-use super::{Existing, Rootfs, Store, check_name};
+use super::change::Existing;
+use super::{Rootfs, Store, check_name};
 use crate::archive::limits::Means;
-use crate::archive::remove;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::source::file;
@@ -24,43 +24,5 @@ impl Store {
         let made = self.make(name, Existing::Replace, |root| file::fill(file, root, &means));
         progress.end();
         made
-    }
-
-    /// Removes a rootfs.
-    ///
-    /// # Errors
-    /// When there is none of this name, something is mounted in it, or the operating system
-    /// refuses.
-    pub fn remove(&self, name: &str) -> Result<(), Error> {
-        check_name(name)?;
-        let dir = &self.dir().join(name);
-        if !dir.is_dir() {
-            self.expect(name)?;
-        }
-        let _lock = self.lock()?;
-        let all = self.list()?;
-        if let Some(above) = all.iter().find(|other| other.base.as_deref() == Some(name)) {
-            return Err(Error::Usage {
-                problem: format!("`{}` is a layer over `{name}`", above.name),
-                hint: Some("remove that one first".to_owned()),
-            });
-        }
-        remove::check_unmounted(dir)?;
-        // Half a rootfs must not keep the name, should the removal be stopped.
-        let gone = self.unfinished(&format!("old-{name}"));
-        self.sweep();
-        fs::rename(dir, &gone).map_err(Error::io("remove", dir))?;
-        remove::remove(&gone)
-    }
-
-    /// The rootfs of this name.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub(crate) fn expect(&self, name: &str) -> Result<Rootfs, Error> {
-        self.get(name)?.ok_or_else(|| Error::Usage {
-            problem: format!("there is no rootfs `{name}`"),
-            hint: Some("see `sandbox rootfs list`".to_owned()),
-        })
     }
 }

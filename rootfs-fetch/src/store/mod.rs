@@ -1,33 +1,33 @@
 //! Where root filesystems are kept. Each has a directory with two things in it: `rootfs`, the tree,
-//! and `about.json`, which says where it came from.
+//! and `about.json`, which says where it came from. One that is a layer over another has `layer`
+//! in place of `rootfs`, and `layer.tar`, the same as an archive.
+//!
+//! What is in this file only reads. What changes the store goes by way of [`change`].
 
+mod bundle;
+mod change;
+mod commit;
+pub(crate) mod fetch;
 mod import;
+mod remove;
+pub(crate) mod verify;
 
-use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::limits::{Limits, Means};
-use crate::archive::remove;
+use crate::archive::limits::Limits;
 use crate::error::Error;
-use crate::progress::Progress;
-use crate::root::skeleton;
-use crate::source::{apt, host, registry};
 use crate::user;
 
 /// The name of the rootfs that is made when none is asked for.
-pub(crate) const DEFAULT: &str = "busybox";
-
-/// The beginning of the names of directories that are not complete yet.
-const UNFINISHED: &str = ".new-";
+const DEFAULT: &str = "busybox";
 
 /// Where root filesystems are kept.
 pub struct Store {
     dir: PathBuf,
-    pub(crate) limits: Limits,
+    limits: Limits,
 }
 
 /// A rootfs in the store.
@@ -45,66 +45,12 @@ pub struct Rootfs {
     pub layers: Vec<PathBuf>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct About {
-    pub(crate) source: String,
+/// What `about.json` says.
+#[derive(Serialize, Deserialize)]
+struct About {
+    source: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) base: Option<String>,
-}
-
-/// Where a rootfs can come from without being handed over as a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A static busybox on this machine.
-    Host,
-    /// The package busybox-static, through apt-get(8).
-    Apt,
-    /// An image from an OCI registry.
-    Registry,
-}
-
-impl Source {
-    /// All of them, in the order in which they are tried.
-    pub const ALL: [Source; 3] = [Source::Host, Source::Apt, Source::Registry];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Source::Host => "host",
-            Source::Apt => "apt",
-            Source::Registry => "registry",
-        }
-    }
-}
-
-/// What to do with a rootfs that has the name already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
-    Keep,
-    Replace,
-}
-
-/// What to fetch.
-pub struct Fetch {
-    /// The name that it gets.
-    pub name: String,
-    /// The sources to try, in order.
-    pub sources: Vec<Source>,
-    /// The image, for the registry: `[HOST[:PORT]/]NAME[:TAG|@DIGEST]`.
-    pub image: String,
-    /// Speak HTTP with the registry, not HTTPS.
-    pub plain_http: bool,
-}
-
-impl Default for Fetch {
-    fn default() -> Fetch {
-        Fetch {
-            name: DEFAULT.to_owned(),
-            sources: Source::ALL.to_vec(),
-            image: "docker.io/library/busybox".to_owned(),
-            plain_http: false,
-        }
-    }
+    base: Option<String>,
 }
 
 impl Store {
@@ -113,7 +59,11 @@ impl Store {
     /// # Errors
     /// When the environment does not say where that is.
     pub fn open(dir: Option<PathBuf>) -> Result<Store, Error> {
-        Ok(Store { dir: dir.map_or_else(user::data_dir, Ok)?, limits: Limits::default() })
+        let dir = match dir {
+            Some(dir) => dir,
+            None => user::data_dir()?,
+        };
+        Ok(Store { dir, limits: Limits::default() })
     }
 
     /// The same store, with other limits on what is unpacked.
@@ -154,6 +104,14 @@ impl Store {
         Ok(Some(Rootfs { name, path: below.path, source, base: Some(base), layers }))
     }
 
+    /// The rootfs of this name, which must be there.
+    fn expect(&self, name: &str) -> Result<Rootfs, Error> {
+        self.get(name)?.ok_or_else(|| Error::Usage {
+            problem: format!("there is no rootfs `{name}`"),
+            hint: Some("see `sandbox rootfs list`".to_owned()),
+        })
+    }
+
     /// All of them, by name.
     ///
     /// # Errors
@@ -169,171 +127,10 @@ impl Store {
         let found = names.iter().map(|name| self.get(name));
         found.filter_map(Result::transpose).collect()
     }
-
-    /// The default rootfs: the one that is there, or a new one from the first source that works.
-    ///
-    /// # Errors
-    /// When no source works; each with its reason.
-    pub fn provide(&self, progress: &Progress) -> Result<Rootfs, Error> {
-        match self.get(DEFAULT)? {
-            Some(rootfs) => Ok(rootfs),
-            None => self.fetch_or(Existing::Keep, &Fetch::default(), progress),
-        }
-    }
-
-    /// Makes a rootfs from the first of the sources that works, in place of one of the same name.
-    ///
-    /// # Errors
-    /// When no source works; each with its reason.
-    pub fn fetch(&self, fetch: &Fetch, progress: &Progress) -> Result<Rootfs, Error> {
-        self.fetch_or(Existing::Replace, fetch, progress)
-    }
-
-    fn fetch_or(
-        &self,
-        existing: Existing,
-        fetch: &Fetch,
-        progress: &Progress,
-    ) -> Result<Rootfs, Error> {
-        let mut tried = Vec::new();
-        for source in &fetch.sources {
-            let fill = |root: &Path| self.fill_from(*source, fetch, root, progress);
-            let made = self.make(&fetch.name, existing, fill);
-            progress.end();
-            match made {
-                Ok(rootfs) => return Ok(rootfs),
-                Err(error) => tried.push((source.name(), error)),
-            }
-        }
-        match <[_; 1]>::try_from(tried) {
-            Ok([(_, error)]) => Err(error),
-            Err(tried) => Err(Error::NoSource { tried }),
-        }
-    }
-
-    /// Fills `root`, and says where it came from.
-    fn fill_from(
-        &self,
-        source: Source,
-        fetch: &Fetch,
-        root: &Path,
-        progress: &Progress,
-    ) -> Result<String, Error> {
-        match source {
-            Source::Host => {
-                let busybox = host::busybox()?;
-                skeleton::install(&busybox, root)?;
-                Ok(format!("this machine's {}", busybox.display()))
-            }
-            Source::Apt => with_temp(root, |temp| apt::fill(root, temp, progress)),
-            Source::Registry => {
-                let means = Means { limits: self.limits, progress };
-                with_temp(root, |temp| {
-                    registry::fill(&fetch.image, fetch.plain_http, root, temp, &means)
-                })
-            }
-        }
-    }
-
-    /// Makes a rootfs by filling an empty directory. It gets its name when it is complete.
-    pub(crate) fn make(
-        &self,
-        name: &str,
-        existing: Existing,
-        fill: impl FnOnce(&Path) -> Result<String, Error>,
-    ) -> Result<Rootfs, Error> {
-        let mut about = About { source: String::new(), base: None };
-        self.make_dir(name, existing, &mut about, |new, about| {
-            let root = new.join("rootfs");
-            user::make_dir(&root)?;
-            let readable = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(&root, readable).map_err(Error::io("set the mode of", &root))?;
-            about.source = fill(&root)?;
-            Ok(())
-        })?;
-        self.expect(name)
-    }
-
-    /// Makes the directory of a rootfs. It gets its name when it is complete.
-    pub(crate) fn make_dir(
-        &self,
-        name: &str,
-        existing: Existing,
-        about: &mut About,
-        fill: impl FnOnce(&Path, &mut About) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        check_name(name)?;
-        user::make_dir(&self.dir)?;
-        let _lock = self.lock()?;
-        // Somebody else may have made it while we waited for the lock.
-        if existing == Existing::Keep && self.get(name)?.is_some() {
-            return Ok(());
-        }
-        self.sweep();
-        let new = self.unfinished(name);
-        let made = user::make_dir(&new).and_then(|()| {
-            fill(&new, about)?;
-            let json = serde_json::to_vec(about).map_err(Error::io("describe", &new))?;
-            let file = new.join("about.json");
-            fs::write(&file, json).map_err(Error::io("write", file))?;
-            user::give_to_caller(&new)?;
-            self.put_in_place(&new, name)
-        });
-        if made.is_err() {
-            self.sweep();
-        }
-        made
-    }
-
-    fn put_in_place(&self, new: &Path, name: &str) -> Result<(), Error> {
-        let place = self.dir.join(name);
-        let old = self.unfinished(&format!("old-{name}"));
-        remove::check_unmounted(&place)?;
-        if place.exists() {
-            fs::rename(&place, &old).map_err(Error::io("replace", &place))?;
-        }
-        fs::rename(new, &place).map_err(Error::io("replace", &place))?;
-        self.sweep();
-        Ok(())
-    }
-
-    /// The name of something that is not complete yet, or not any more.
-    pub(crate) fn unfinished(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{UNFINISHED}{name}"))
-    }
-
-    /// Held while the store changes. The kernel lets go of it when the process ends, however.
-    pub(crate) fn lock(&self) -> Result<Flock<File>, Error> {
-        let dir = File::open(&self.dir).map_err(Error::io("open", &self.dir))?;
-        Flock::lock(dir, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| Error::io("lock", &self.dir)(errno))
-    }
-
-    /// Takes away what was not completed. The lock is held, so nobody works on it.
-    pub(crate) fn sweep(&self) {
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                let _ = remove::remove(&entry.path());
-            }
-        }
-    }
-}
-
-/// Gives `fill` an empty directory beside `root`, and takes it away again. Where that fails, it
-/// goes with all that is unfinished.
-fn with_temp(
-    root: &Path,
-    fill: impl FnOnce(&Path) -> Result<String, Error>,
-) -> Result<String, Error> {
-    let temp = root.with_file_name("fetched");
-    user::make_dir(&temp)?;
-    let source = fill(&temp)?;
-    remove::remove(&temp)?;
-    Ok(source)
 }
 
 /// A name is one directory, and no hidden one.
-pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+fn check_name(name: &str) -> Result<(), Error> {
     let letter = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
     if !name.is_empty()
         && name.len() <= 128
