@@ -2,11 +2,14 @@
 //! layers of one. Each thing is named by its digest, and checked against it before it is used. See
 //! the OCI image specification; Docker's older media types mean the same.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::digest::Digest;
+use super::platform::{Platform, architecture};
 use crate::error::Error;
-use crate::text::printable;
+use crate::text::{printable, shown};
 
 /// The media types of indexes.
 pub(crate) const INDEX_TYPES: [&str; 2] = [
@@ -45,20 +48,6 @@ pub(crate) struct Descriptor {
     pub(crate) platform: Option<Platform>,
 }
 
-/// For which machines an image is.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Platform {
-    /// The operating system.
-    #[serde(default)]
-    pub(crate) os: String,
-    /// The architecture, as Go calls it.
-    #[serde(default)]
-    pub(crate) architecture: String,
-    /// Which of its kinds: `v7`.
-    #[serde(default)]
-    pub(crate) variant: String,
-}
-
 /// The same image for several architectures, or several images.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Index {
@@ -94,6 +83,25 @@ pub(crate) struct Layers {
     pub(crate) diff_ids: Vec<Digest>,
 }
 
+impl Index {
+    /// The image for this machine.
+    pub(crate) fn choose(&self) -> Option<&Descriptor> {
+        let ranked = self.manifests.iter().filter_map(|one| Some((one.rank()?, one)));
+        ranked.min_by_key(|(rank, _)| *rank).map(|(_, one)| one)
+    }
+
+    /// For which machines it has images, in words: `linux/amd64, linux/arm/v7`.
+    pub(crate) fn platforms(&self) -> String {
+        let platforms = self.manifests.iter().filter_map(|one| one.platform.as_ref());
+        let names = platforms.filter(|one| one.os != "unknown").map(Platform::to_string);
+        let names: BTreeSet<String> = names.filter(|name| !name.is_empty()).collect();
+        if names.is_empty() {
+            return "none at all".to_owned();
+        }
+        shown(Vec::from_iter(names).join(", ").as_bytes())
+    }
+}
+
 impl Descriptor {
     /// Whether it describes an index.
     pub(crate) fn is_index(&self) -> bool {
@@ -103,6 +111,16 @@ impl Descriptor {
     /// Whether it describes a manifest.
     pub(crate) fn is_manifest(&self) -> bool {
         MANIFEST_TYPES.contains(&self.media_type.as_str())
+    }
+
+    /// How well an image fits this machine, the best 0; `None` when it does not. One that does not
+    /// say for which machine it is comes last; its config is looked at later.
+    fn rank(&self) -> Option<u32> {
+        let known = self.is_index() || self.is_manifest();
+        match &self.platform {
+            Some(platform) => platform.rank(),
+            None => known.then_some(100),
+        }
     }
 }
 
@@ -158,59 +176,6 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Resu
     })
 }
 
-/// This machine's architecture, as Go and thus images call it.
-pub(crate) fn architecture() -> &'static str {
-    match (std::env::consts::ARCH, cfg!(target_endian = "little")) {
-        ("x86_64", _) => "amd64",
-        ("x86", _) => "386",
-        ("aarch64", _) => "arm64",
-        ("powerpc64", true) => "ppc64le",
-        ("powerpc64", false) => "ppc64",
-        ("mips64", true) => "mips64le",
-        ("mips", true) => "mipsle",
-        ("loongarch64", _) => "loong64",
-        (other, _) => other,
-    }
-}
-
-/// The image for this machine.
-pub(crate) fn choose(index: &Index) -> Option<&Descriptor> {
-    let ranked = index.manifests.iter().filter_map(|one| Some((rank(one)?, one)));
-    ranked.min_by_key(|(rank, _)| *rank).map(|(_, one)| one)
-}
-
-/// How well an image fits this machine, the best 0; `None` when it does not. An image that does
-/// not say for which machine it is comes last; its config is looked at later.
-fn rank(descriptor: &Descriptor) -> Option<u32> {
-    let known = descriptor.is_index() || descriptor.is_manifest();
-    let Some(platform) = &descriptor.platform else { return known.then_some(100) };
-    // Attestations are for `unknown/unknown`, and no images.
-    if platform.os != "linux" || platform.architecture != architecture() {
-        return None;
-    }
-    match (architecture(), platform.variant.as_str()) {
-        ("arm", variant) => rank_arm(variant, arm_version()),
-        ("amd64", "" | "v1") | ("arm64", "" | "v8") => Some(0),
-        // Made for newer processors than every one of this architecture.
-        ("amd64" | "arm64", _) => None,
-        _ => Some(0),
-    }
-}
-
-/// A 32-bit ARM runs what is made for it and for older ones; `v7` is meant where nothing is said.
-fn rank_arm(variant: &str, machine: u32) -> Option<u32> {
-    let wanted = if variant.is_empty() { 7 } else { variant.strip_prefix('v')?.parse().ok()? };
-    machine.checked_sub(wanted)
-}
-
-/// Which ARM this is: 6 for `armv6l`. A 64-bit one runs 32-bit programs up to 8.
-fn arm_version() -> u32 {
-    let machine = nix::sys::utsname::uname().ok();
-    let machine = machine.map(|names| names.machine().to_string_lossy().into_owned());
-    let digit = machine.as_deref().and_then(|name| name.strip_prefix("armv")?.chars().next());
-    digit.and_then(|digit| digit.to_digit(10)).unwrap_or(8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,20 +199,37 @@ mod tests {
             one('3', &of("linux", arch)),
         );
         let index: Index = parse("the index", json.as_bytes()).expect("an index");
-        let chosen = choose(&index).expect("one for this machine");
+        let chosen = index.choose().expect("one for this machine");
         assert!(chosen.digest.to_string().starts_with("sha256:333"));
         let others = Index { manifests: index.manifests[..2].to_vec() };
-        assert!(choose(&others).is_none());
+        assert!(others.choose().is_none());
         let silent = Index { manifests: index.manifests[..3].to_vec() };
-        assert!(choose(&silent).is_some());
+        assert!(silent.choose().is_some());
     }
 
     #[test]
-    fn an_arm_runs_what_is_made_for_older_ones() {
-        assert_eq!(rank_arm("v7", 7), Some(0));
-        assert_eq!(rank_arm("v6", 7), Some(1));
-        assert_eq!(rank_arm("", 7), Some(0));
-        assert_eq!(rank_arm("v7", 6), None);
-        assert_eq!(rank_arm("v5x", 7), None);
+    fn for_which_machines_there_are_images_is_said_once_each_in_order() {
+        let index = |platforms: &[[&str; 3]]| {
+            let one = |[os, architecture, variant]: &[&str; 3]| {
+                let digest = format!("sha256:{}", "0".repeat(64));
+                let platform = serde_json::json!({
+                    "os": os, "architecture": architecture, "variant": variant,
+                });
+                serde_json::json!({ "digest": digest, "size": 1, "platform": platform })
+            };
+            let manifests: Vec<_> = platforms.iter().map(one).collect();
+            let json = serde_json::json!({ "manifests": manifests }).to_string();
+            parse::<Index>("the index", json.as_bytes()).expect("an index")
+        };
+        let several = index(&[
+            ["linux", "pdp11", ""],
+            ["unknown", "unknown", ""],
+            ["linux", "arm", "v7"],
+            ["linux", "pdp11", ""],
+            ["plan9", "\u{1b}[31m", ""],
+        ]);
+        assert_eq!(several.platforms(), "linux/arm/v7, linux/pdp11, plan9/\u{fffd}[31m");
+        assert_eq!(index(&[["unknown", "unknown", ""]]).platforms(), "none at all");
+        assert_eq!(index(&[["", "", ""]]).platforms(), "none at all");
     }
 }

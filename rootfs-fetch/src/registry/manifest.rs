@@ -10,7 +10,7 @@ use super::repository::Repository;
 use crate::error::Error;
 use crate::image::digest::Digest;
 use crate::image::oci::{self, Config, INDEX_TYPES, Index, MANIFEST_TYPES, Manifest};
-use crate::text::printable;
+use crate::image::platform::architecture;
 
 /// The most indexes that lead to one another.
 const MAX_NESTED: usize = 4;
@@ -43,7 +43,7 @@ impl Repository {
                 }
                 Content { manifests: Some(_), layers: None, .. } => {
                     let index: Index = oci::parse("the index", &bytes)?;
-                    let chosen = oci::choose(&index).ok_or_else(|| no_image(&url, &index))?;
+                    let chosen = index.choose().ok_or_else(|| no_image(&url, &index))?;
                     name = chosen.digest.to_string();
                     digest = Some(chosen.digest.clone());
                 }
@@ -82,15 +82,6 @@ impl Repository {
 }
 
 fn no_image(url: &str, index: &Index) -> Error {
-    let platforms = index.manifests.iter().filter_map(|one| one.platform.as_ref());
-    let images = platforms.filter(|one| one.os != "unknown");
-    let mut names: Vec<String> = images
-        .map(|one| format!("{}/{}/{}", one.os, one.architecture, one.variant))
-        .map(|name| name.trim_end_matches('/').to_owned())
-        .collect();
-    names.sort();
-    names.dedup();
-    let there = if names.is_empty() { "none at all".to_owned() } else { names.join(", ") };
-    let there = printable(there.as_bytes());
-    server(url, format!("has no image for linux/{}, but for {there}", oci::architecture()))
+    let there = index.platforms();
+    server(url, format!("has no image for linux/{}, but for {there}", architecture()))
 }

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::image::digest::{Digest, verify_stream};
 use crate::image::layers::{unpack_layers, verify_file};
 use crate::image::oci::{self, Config, Descriptor, Index, Manifest};
+use crate::image::platform::architecture;
 use crate::root::resolve::resolve_in;
 use crate::root::skeleton;
 use crate::text;
@@ -124,7 +125,7 @@ fn layout(dir: &Path, root: &Path, means: &Means) -> Result<u64, Error> {
     let bytes = read_json(dir, Path::new("index.json"))?;
     let mut index: Index = oci::parse("index.json", &bytes)?;
     for _ in 0..MAX_NESTED {
-        let chosen = oci::choose(&index).ok_or_else(|| no_image(&index))?;
+        let chosen = index.choose().ok_or_else(|| no_image(&index))?;
         let bytes = read_blob(dir, chosen)?;
         if chosen.is_index() {
             index = oci::parse("an index", &bytes)?;
@@ -145,19 +146,9 @@ fn layout(dir: &Path, root: &Path, means: &Means) -> Result<u64, Error> {
 }
 
 fn no_image(index: &Index) -> Error {
-    let platforms = index.manifests.iter().filter_map(|one| one.platform.as_ref());
-    let mut names: Vec<String> =
-        platforms.map(|one| format!("{}/{}{}", one.os, one.architecture, one.variant)).collect();
-    names.dedup();
-    let there = if names.is_empty() { "none at all".to_owned() } else { names.join(", ") };
-    Error::Usage {
-        problem: format!(
-            "no image for linux/{}; there is {}",
-            oci::architecture(),
-            text::shown(there.as_bytes())
-        ),
-        hint: None,
-    }
+    let there = index.platforms();
+    let problem = format!("no image for linux/{}; there is {there}", architecture());
+    Error::Usage { problem, hint: None }
 }
 
 /// The file of a blob, which is what its descriptor says.
