@@ -15,6 +15,7 @@
 mod archive;
 mod error;
 mod image;
+pub mod mounts;
 mod progress;
 mod registry;
 mod root;
@@ -25,6 +26,7 @@ mod user;
 
 pub use archive::limits::Limits;
 pub use archive::pack::SOURCE_NOTICE;
+pub use archive::remove::remove;
 pub use archive::upper::write_tar;
 pub use error::Error;
 pub use progress::Progress;

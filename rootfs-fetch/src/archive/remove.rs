@@ -1,12 +1,13 @@
 //! Removing a tree, whatever is in it: directories without any permission, names that are not
 //! text, and nests deeper than a path or a stack can be. Links are removed, never followed.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
@@ -15,19 +16,30 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::tree::names;
 use crate::error::Error;
+use crate::mounts;
 
-/// Removes a file, a link or a directory with all that is in it.
+/// Removes a file, a link, or a directory with all that is in it, whatever the modes of directories
+/// are and however deep they nest. Links are removed, never followed. What is not there, or not any
+/// more, is no error.
 ///
 /// # Errors
-/// When something is mounted in it, or the operating system refuses.
-pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+/// When something is mounted on it or below it, and then nothing is removed; when `path` ends in
+/// `..` or is `/`; or when the operating system refuses, as unlink(2) and rmdir(2) do: then a part
+/// may be gone.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    let Some(name) = path.file_name() else {
+        let problem = format!("`{}` is not the name of anything", path.display());
+        return Err(Error::Usage { problem, hint: None });
+    };
     check_unmounted(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
-    let name = CString::new(path.file_name().unwrap_or_default().as_bytes())
-        .map_err(Error::io("remove", path))?;
-    let parent = fs::File::open(parent).map_err(Error::io("open", parent))?;
-    remove_at(parent, &name).map_err(Error::io("remove", path))
+    let name = CString::new(name.as_bytes()).map_err(Error::io("remove", path))?;
+    match fs::File::open(parent) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("open", parent)(error)),
+        Ok(parent) => remove_at(parent, &name).map_err(Error::io("remove", path)),
+    }
 }
 
 /// Whether nothing is mounted at this path or below it: what is mounted is not ours to remove.
@@ -35,7 +47,8 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// When something is.
 pub(crate) fn check_unmounted(path: &Path) -> Result<(), Error> {
-    let Some(mounted) = mounted_below(path)? else { return Ok(()) };
+    let mounted = mounts::below(path).map_err(Error::io("find what is mounted below", path))?;
+    let Some(mounted) = mounted.first() else { return Ok(()) };
     Err(Error::Usage {
         problem: format!("`{}` stays: {} is mounted", path.display(), mounted.display()),
         hint: Some("see `sandbox clean`, or unmount it with umount(8)".to_owned()),
@@ -47,17 +60,20 @@ pub(crate) fn remove_at(parent: impl AsFd, name: &CStr) -> nix::Result<()> {
     if unlink(&parent, name)? {
         return Ok(());
     }
-    let top = open_for_removal(&parent, name)?;
+    let top = match open_for_removal(&parent, name) {
+        Err(Errno::ENOENT) => return Ok(()),
+        top => top?,
+    };
     let mut moved = 0;
     loop {
         let names = names(&top)?;
         for name in &names {
             if !unlink(&top, name)? {
-                flatten(&top, name, &mut moved)?;
+                or_gone(flatten(&top, name, &mut moved))?;
             }
         }
         if names.is_empty() {
-            return unlinkat(&parent, name, UnlinkatFlags::RemoveDir);
+            return or_gone(unlinkat(&parent, name, UnlinkatFlags::RemoveDir));
         }
     }
 }
@@ -87,10 +103,18 @@ fn move_up(dir: &OwnedFd, child: &CStr, top: &OwnedFd, moved: &mut u64) -> nix::
     }
 }
 
+/// Somebody else may remove the same tree: what they took is not missed.
+fn or_gone(removed: nix::Result<()>) -> nix::Result<()> {
+    match removed {
+        Err(Errno::ENOENT) => Ok(()),
+        removed => removed,
+    }
+}
+
 /// Removes anything but a directory. `false` when it is one.
 fn unlink(dir: impl AsFd, name: &CStr) -> nix::Result<bool> {
-    match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
-        Ok(()) | Err(Errno::ENOENT) => Ok(true),
+    match or_gone(unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)) {
+        Ok(()) => Ok(true),
         Err(Errno::EISDIR) => Ok(false),
         Err(errno) => Err(errno),
     }
@@ -104,34 +128,6 @@ fn open_for_removal(parent: impl AsFd, name: &CStr) -> nix::Result<OwnedFd> {
     // A descriptor opened with O_PATH cannot be given to fchmod(2), its name in /proc can.
     let _ = fs::set_permissions(link, fs::Permissions::from_mode(0o700));
     openat(&parent, name, flags | OFlag::O_RDONLY, Mode::empty())
-}
-
-/// What is mounted at this path or below it, as this process sees it.
-fn mounted_below(path: &Path) -> Result<Option<PathBuf>, Error> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let parent = fs::canonicalize(parent).map_err(Error::io("find", parent))?;
-    let path = parent.join(path.file_name().unwrap_or_default());
-    let table = "/proc/self/mountinfo";
-    let text = fs::read(table).map_err(Error::io("read", table))?;
-    let points = text.split(|byte| *byte == b'\n').filter_map(mount_point);
-    let mut points = points.map(|point| PathBuf::from(OsStr::from_bytes(&point).to_owned()));
-    Ok(points.find(|point| point.starts_with(&path)))
-}
-
-/// The mount point in a line of /proc/self/mountinfo: the fifth field; see proc_pid_mountinfo(5).
-fn mount_point(line: &[u8]) -> Option<Vec<u8>> {
-    let field = line.split(|byte| *byte == b' ').nth(4)?;
-    let mut point = Vec::new();
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        // Spaces, tabs, line ends and backslashes are written as three octal digits.
-        let escaped = tail.get(..3).filter(|_| *first == b'\\');
-        let byte = escaped
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        point.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &tail[3..] } else { tail };
-    }
-    Some(point)
 }
 
 #[cfg(test)]
@@ -161,8 +157,28 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_mount_in_it_stays() {
-        assert!(mounted_below(Path::new("/proc")).expect("a table").is_some());
-        assert_eq!(mount_point(b"1 2 0:1 / /a\\040b rw"), Some(b"/a b".to_vec()));
+    fn what_is_not_there_is_removed_already() {
+        let dir = tempfile::tempdir().expect("a directory");
+        remove(&dir.path().join("no")).expect("nothing to do");
+        remove(&dir.path().join("no/such/tree")).expect("nothing to do");
+        for path in ["..", "/", "no/.."] {
+            assert!(remove(&dir.path().join(path)).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn two_who_remove_the_same_tree_do_not_fail_each_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tree = dir.path().join("tree");
+        for at in 0..300 {
+            fs::create_dir_all(tree.join(format!("{}/{at}/x/y", at % 7))).expect("mkdir");
+        }
+        std::thread::scope(|scope| {
+            let both = [scope.spawn(|| remove(&tree)), scope.spawn(|| remove(&tree))];
+            for one in both {
+                one.join().expect("no panic").expect("removed");
+            }
+        });
+        assert!(!tree.exists());
     }
 }
