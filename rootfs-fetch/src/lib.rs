@@ -25,6 +25,7 @@ mod text;
 mod user;
 
 pub use archive::limits::Limits;
+pub use archive::overlay::{is_opaque, is_whiteout};
 pub use archive::pack::SOURCE_NOTICE;
 pub use archive::remove::remove;
 pub use archive::upper::write_tar;

@@ -4,6 +4,7 @@ pub(crate) mod compression;
 pub(crate) mod entry;
 pub(crate) mod limits;
 pub(crate) mod meter;
+pub(crate) mod overlay;
 pub(crate) mod pack;
 pub(crate) mod remove;
 pub(crate) mod tree;

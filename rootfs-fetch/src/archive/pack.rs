@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat};
 use tar::{Builder, EntryType, Header};
 
 use super::meter::Counted;
-use super::tree::{Stop, Visitor, descend, open_dir};
+use super::tree::{Stop, Visitor, descend, open_dir, set_mode_of};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::text::shown;
@@ -185,13 +185,10 @@ fn open_file(dir: &OwnedFd, name: &CStr, stat: &FileStat) -> Result<File, Stop> 
 }
 
 /// Sets the mode of what `name` in `dir` is; not of what a link leads to.
-pub(crate) fn set_mode(dir: impl AsFd, name: &CStr, mode: Mode) -> Result<(), Stop> {
-    use std::os::unix::fs::PermissionsExt;
+fn set_mode(dir: &OwnedFd, name: &CStr, mode: Mode) -> Result<(), Stop> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = openat(dir, name, flags, Mode::empty())?;
-    // A descriptor opened with O_PATH cannot be given to fchmod(2), its name in /proc can.
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(fs::set_permissions(link, fs::Permissions::from_mode(mode.bits()))?)
+    Ok(set_mode_of(&file, mode)?)
 }
 
 /// A record of an extended header, which begins with its own length; see pax(1).

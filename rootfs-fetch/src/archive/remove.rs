@@ -4,9 +4,8 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -14,7 +13,7 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::tree::names;
+use super::tree::{names, set_mode_of};
 use crate::error::Error;
 use crate::mounts;
 
@@ -124,15 +123,14 @@ fn unlink(dir: impl AsFd, name: &CStr) -> nix::Result<bool> {
 fn open_for_removal(parent: impl AsFd, name: &CStr) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let dir = openat(&parent, name, flags | OFlag::O_PATH, Mode::empty())?;
-    let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    // A descriptor opened with O_PATH cannot be given to fchmod(2), its name in /proc can.
-    let _ = fs::set_permissions(link, fs::Permissions::from_mode(0o700));
+    // Where that fails, it may be open to us all the same.
+    let _ = set_mode_of(&dir, Mode::S_IRWXU);
     openat(&parent, name, flags | OFlag::O_RDONLY, Mode::empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

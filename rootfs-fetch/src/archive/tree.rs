@@ -5,9 +5,11 @@
 //! root of the tree, and `..` stops there, as for a process whose root directory it is.
 
 use std::ffi::{CStr, CString};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -206,6 +208,13 @@ fn reversed_names(dir: &OwnedFd) -> nix::Result<Vec<CString>> {
 pub(crate) fn open_dir(dir: impl AsFd, name: &CStr) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(dir, name, flags, Mode::empty())
+}
+
+/// Sets the mode of what was opened with O_PATH. Such a descriptor cannot be given to fchmod(2), its
+/// name in /proc can.
+pub(crate) fn set_mode_of(opened: &OwnedFd, mode: Mode) -> io::Result<()> {
+    let name = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    fs::set_permissions(name, fs::Permissions::from_mode(mode.bits()))
 }
 
 /// What `name` in `dir` is; a link is a link. `None` when there is nothing.

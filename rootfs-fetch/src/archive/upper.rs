@@ -1,4 +1,4 @@
-//! Layers: what a container wrote, kept as a layer of an image.
+//! What a container wrote, as a layer of an image.
 //!
 //! The upper directory of an overlay becomes two things: a copy that overlayfs can use as a lower
 //! layer, whiteouts and all, and an archive in the form of the OCI image specification, in which a
@@ -16,11 +16,10 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, SFlag, major, minor, mknod};
 use tar::{Builder, EntryType, Header};
 
+use super::overlay;
+
 /// The first path of each file that has more than one, by its inode.
 type Links = HashMap<u64, PathBuf>;
-
-/// The names under which overlayfs keeps its own marks, as root and in a user namespace.
-const MARKS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 
 /// Copies an upper directory as it is to `to`, which is not there yet, for overlayfs.
 ///
@@ -114,13 +113,13 @@ fn append_all(
         let path = at.join(&name);
         let full = upper.join(&path);
         let about = fs::symlink_metadata(&full)?;
-        if about.file_type().is_char_device() && about.rdev() == 0 {
+        if overlay::stands_for_nothing(&about) {
             append_empty(tar, &at.join(prefixed(".wh.", &name)))?;
             continue;
         }
         append(tar, &full, &path, &about, links)?;
         if about.is_dir() {
-            if is_opaque(&full) {
+            if overlay::is_opaque(&full) {
                 append_empty(tar, &path.join(".wh..wh..opq"))?;
             }
             append_all(tar, upper, &path, links)?;
@@ -133,13 +132,6 @@ fn prefixed(prefix: &str, name: &OsStr) -> OsString {
     let mut whole = OsString::from(prefix);
     whole.push(name);
     whole
-}
-
-fn is_opaque(dir: &Path) -> bool {
-    MARKS.iter().any(|prefix| {
-        let value = xattr::get(dir, format!("{prefix}opaque"));
-        value.is_ok_and(|value| value.as_deref() == Some(b"y"))
-    })
 }
 
 fn append_empty(tar: &mut Builder<impl Write>, path: &Path) -> io::Result<()> {
@@ -207,8 +199,7 @@ fn append_attributes(tar: &mut Builder<impl Write>, full: &Path) -> io::Result<(
     let attributes = attributes(full)?;
     let attributes = attributes.iter().filter_map(|(name, value)| {
         let name = name.to_str()?;
-        let is_mark = MARKS.iter().any(|prefix| name.starts_with(prefix));
-        (!is_mark).then(|| (format!("SCHILY.xattr.{name}"), value.as_slice()))
+        (!overlay::is_mark(name)).then(|| (format!("SCHILY.xattr.{name}"), value.as_slice()))
     });
     let attributes: Vec<_> = attributes.collect();
     if attributes.is_empty() {
