@@ -5,12 +5,12 @@ use std::io::Read;
 
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
-use tar::{Entry, EntryType};
+use tar::EntryType;
 
 use super::tree::{PATH_MAX, Stop, steps};
 
 /// An entry of an archive, apart from its bytes.
-pub(crate) struct Item {
+pub(crate) struct Entry {
     /// Its name, as the archive has it.
     pub(crate) name: Vec<u8>,
     /// What it is.
@@ -25,13 +25,13 @@ pub(crate) struct Item {
     pub(crate) time: TimeSpec,
 }
 
-impl Item {
+impl Entry {
     /// Reads what describes an entry.
-    pub(crate) fn read<R: Read>(entry: &mut Entry<R>, name: &[u8]) -> Result<Item, Stop> {
-        if entry.header().entry_type() == EntryType::Regular && has_sparse_map(entry)? {
+    pub(crate) fn read<R: Read>(raw: &mut tar::Entry<R>, name: &[u8]) -> Result<Entry, Stop> {
+        if raw.header().entry_type() == EntryType::Regular && has_sparse_map(raw)? {
             return Err(refuse("is sparse in a way that is not known: use `tar --format=gnu`"));
         }
-        let header = entry.header();
+        let header = raw.header();
         let mode = header.mode().map_err(|_| refuse("has a mode that is not a number"))?;
         // Old archives have no type for directories.
         let kind = match header.entry_type() {
@@ -39,11 +39,11 @@ impl Item {
             kind => kind,
         };
         let time = header.mtime().ok().and_then(|time| i64::try_from(time).ok()).unwrap_or(0);
-        Ok(Item {
+        Ok(Entry {
             name: name.to_owned(),
             kind,
-            size: entry.size(),
-            link: entry.link_name_bytes().unwrap_or_default().into_owned(),
+            size: raw.size(),
+            link: raw.link_name_bytes().unwrap_or_default().into_owned(),
             // Whoever unpacks owns the files, and everybody on this machine may reach them: a
             // program that was set-user-ID root would run as that user for all others.
             mode: Mode::from_bits_truncate(mode & 0o1777),
@@ -53,8 +53,8 @@ impl Item {
 }
 
 /// Whether a file is sparse in one of the ways that `tar --format=pax` has.
-fn has_sparse_map<R: Read>(entry: &mut Entry<R>) -> Result<bool, Stop> {
-    let Some(mut extensions) = entry.pax_extensions()? else { return Ok(false) };
+fn has_sparse_map<R: Read>(raw: &mut tar::Entry<R>) -> Result<bool, Stop> {
+    let Some(mut extensions) = raw.pax_extensions()? else { return Ok(false) };
     Ok(extensions.any(|one| one.is_ok_and(|one| one.key_bytes().starts_with(b"GNU.sparse."))))
 }
 

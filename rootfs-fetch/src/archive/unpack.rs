@@ -21,7 +21,7 @@ use nix::unistd::{linkat, symlinkat};
 use tar::{Archive, EntryType};
 
 use super::compression;
-use super::entry::{Item, parts, refuse};
+use super::entry::{Entry, parts, refuse};
 use super::limits::Limits;
 use super::meter::{Allowance, Metered};
 use super::remove::remove_at;
@@ -101,14 +101,14 @@ impl Unpacker {
         ];
         let plain = compression::plain(reader).map_err(|error| unreadable(&last, &error))?;
         let mut archive = Archive::new(Metered::new(plain, allowances));
-        for entry in archive.entries().map_err(|error| unreadable(&last, &error))? {
-            let mut entry = entry.map_err(|error| unreadable(&last, &error))?;
+        for raw in archive.entries().map_err(|error| unreadable(&last, &error))? {
+            let mut raw = raw.map_err(|error| unreadable(&last, &error))?;
             headers.set(u64::MAX);
-            let name = entry.path_bytes().into_owned();
-            let unpacked = Item::read(&mut entry, &name)
-                .and_then(|item| self.item(&item, &mut entry, whiteouts));
+            let name = raw.path_bytes().into_owned();
+            let unpacked = Entry::read(&mut raw, &name)
+                .and_then(|entry| self.entry(&entry, &mut raw, whiteouts));
             unpacked.map_err(|stop| stop.of(&name))?;
-            io::copy(&mut entry, &mut io::sink()).map_err(|error| unreadable(&name, &error))?;
+            io::copy(&mut raw, &mut io::sink()).map_err(|error| unreadable(&name, &error))?;
             headers.set(HEADERS);
             last = name;
         }
@@ -118,19 +118,19 @@ impl Unpacker {
         rest.map(drop).map_err(|error| unreadable(&last, &error))
     }
 
-    fn item(&mut self, item: &Item, bytes: &mut impl Read, whiteouts: bool) -> Result<(), Stop> {
-        if item.kind == EntryType::XGlobalHeader {
+    fn entry(&mut self, entry: &Entry, bytes: &mut impl Read, whiteouts: bool) -> Result<(), Stop> {
+        if entry.kind == EntryType::XGlobalHeader {
             return Ok(());
         }
-        let mut parents = parts(&item.name)?;
+        let mut parents = parts(&entry.name)?;
         let Some(name) = parents.pop() else {
             // The root of the tree is there, and has the mode that every root has.
-            return if item.kind.is_dir() { Ok(()) } else { Err(refuse("is no directory")) };
+            return if entry.kind.is_dir() { Ok(()) } else { Err(refuse("is no directory")) };
         };
         if let Some(hidden) = name.as_bytes().strip_prefix(b".wh.").filter(|_| whiteouts) {
             return self.whiteout(&parents, hidden);
         }
-        match item.kind {
+        match entry.kind {
             // A sandbox gets its devices when it starts.
             EntryType::Block | EntryType::Char | EntryType::Fifo => {
                 self.skipped += 1;
@@ -150,11 +150,11 @@ impl Unpacker {
         self.count()?;
         let place = walk(&self.root, &parents, true)?;
         self.note(&place, &name)?;
-        match item.kind {
-            EntryType::Directory => self.directory(&place, &name, item),
-            EntryType::Symlink => symlink(&place, &name, item),
-            EntryType::Link => self.hard_link(&place, &name, item),
-            _ => self.file(&place, &name, item, bytes),
+        match entry.kind {
+            EntryType::Directory => self.directory(&place, &name, entry),
+            EntryType::Symlink => symlink(&place, &name, entry),
+            EntryType::Link => self.hard_link(&place, &name, entry),
+            _ => self.file(&place, &name, entry, bytes),
         }
     }
 
@@ -183,13 +183,13 @@ impl Unpacker {
         Ok(())
     }
 
-    fn directory(&mut self, place: &Place, name: &CStr, item: &Item) -> Result<(), Stop> {
+    fn directory(&mut self, place: &Place, name: &CStr, entry: &Entry) -> Result<(), Stop> {
         if kind(&place.dir, name)? != Some(SFlag::S_IFDIR) {
             remove_at(&place.dir, name)?;
             mkdirat(&place.dir, name, Mode::S_IRWXU)?;
         }
         let dir = open_dir(&place.dir, name)?;
-        let attributes = Attributes { mode: item.mode, time: Some(item.time) };
+        let attributes = Attributes { mode: entry.mode, time: Some(entry.time) };
         self.directories.insert(inode(&dir)?, attributes);
         Ok(())
     }
@@ -198,31 +198,31 @@ impl Unpacker {
         &mut self,
         place: &Place,
         name: &CStr,
-        item: &Item,
+        entry: &Entry,
         bytes: &mut impl Read,
     ) -> Result<(), Stop> {
-        let left = self.left.bytes.checked_sub(item.size);
+        let left = self.left.bytes.checked_sub(entry.size);
         self.left.bytes = left.ok_or_else(|| {
-            let (size, allowed) = (item.size, self.limits.bytes);
+            let (size, allowed) = (entry.size, self.limits.bytes);
             Stop::Refused(format!("has {size} bytes, which makes more than the {allowed} allowed"))
         })?;
         remove_at(&place.dir, name)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let file = openat(&place.dir, name, flags | OFlag::O_NOFOLLOW, Mode::S_IRUSR)?;
         let mut file = File::from(file);
-        copy(bytes, &mut file, item.size)?;
-        fchmod(&file, item.mode)?;
-        futimens(&file, &item.time, &item.time)?;
+        copy(bytes, &mut file, entry.size)?;
+        fchmod(&file, entry.mode)?;
+        futimens(&file, &entry.time, &entry.time)?;
         Ok(())
     }
 
     /// A hard link leads to a file that was unpacked before, as the names in the tree say.
-    fn hard_link(&mut self, place: &Place, name: &CStr, item: &Item) -> Result<(), Stop> {
+    fn hard_link(&mut self, place: &Place, name: &CStr, entry: &Entry) -> Result<(), Stop> {
         let not_there = || {
-            let target = shown(&item.link);
+            let target = shown(&entry.link);
             Stop::Refused(format!("is a hard link to `{target}`, which is no file in the archive"))
         };
-        let mut parents = parts(&item.link).map_err(|_| not_there())?;
+        let mut parents = parts(&entry.link).map_err(|_| not_there())?;
         let target = parents.pop().ok_or_else(not_there)?;
         let from = match walk(&self.root, &parents, false) {
             Err(Stop::Missing | Stop::Refused(_)) => return Err(not_there()),
@@ -318,14 +318,14 @@ impl Visitor for Settle<'_> {
     }
 }
 
-fn symlink(place: &Place, name: &CStr, item: &Item) -> Result<(), Stop> {
-    let target = CString::new(item.link.clone());
+fn symlink(place: &Place, name: &CStr, entry: &Entry) -> Result<(), Stop> {
+    let target = CString::new(entry.link.clone());
     let target = target.ok().filter(|target| (1..=PATH_MAX).contains(&target.as_bytes().len()));
     let target = target.ok_or_else(|| refuse("is a link to what cannot be a path"))?;
     remove_at(&place.dir, name)?;
     symlinkat(target.as_c_str(), &place.dir, name)?;
     let flag = UtimensatFlags::NoFollowSymlink;
-    Ok(utimensat(&place.dir, name, &item.time, &item.time, flag)?)
+    Ok(utimensat(&place.dir, name, &entry.time, &entry.time, flag)?)
 }
 
 /// Copies exactly `size` bytes.
