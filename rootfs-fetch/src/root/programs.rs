@@ -4,12 +4,12 @@
 //! is started to be asked what it can do has been started.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
-use super::elf;
+use super::elf::{Elf, Machine};
 use super::resolve::resolve_in;
 use crate::text::printable;
 
@@ -30,7 +30,8 @@ pub(crate) struct Programs {
 impl Programs {
     /// Looks for them in the rootfs `root`.
     pub(crate) fn find(root: &Path) -> Programs {
-        let mut search = Search { root, found: Programs::default(), files: BTreeMap::new() };
+        let here = Machine::here().ok();
+        let mut search = Search { root, here, found: Programs::default(), files: BTreeMap::new() };
         let mut seen = BTreeSet::new();
         for dir in DIRS.map(Path::new) {
             let Ok(real) = resolve_in(root, dir) else { continue };
@@ -48,6 +49,7 @@ impl Programs {
 
 struct Search<'a> {
     root: &'a Path,
+    here: Option<Machine>,
     found: Programs,
     /// The files that were looked at, by their inodes.
     files: BTreeMap<u64, Program>,
@@ -85,7 +87,7 @@ impl Search<'_> {
         }
         let known = self.files.get(&data.ino()).cloned();
         let program = known.unwrap_or_else(|| {
-            let program = examine(self.root, file);
+            let program = examine(self.root, self.here, file);
             self.files.insert(data.ino(), program.clone());
             program
         });
@@ -108,12 +110,13 @@ impl Search<'_> {
     }
 }
 
-/// What a program is, from its bytes.
-fn examine(root: &Path, file: &Path) -> Program {
-    if machine(file).is_some_and(|theirs| !runs_here(theirs)) {
+/// What a program is, from its bytes. `here` is what this machine runs, where that is known.
+fn examine(root: &Path, here: Option<Machine>, file: &Path) -> Program {
+    let Ok(elf) = Elf::open(file) else { return Program::Other };
+    if here.is_some_and(|here| !here.runs(elf.machine)) {
         return Program::Broken("made for another architecture".to_owned());
     }
-    if let Ok(Some(loader)) = elf::interpreter(file) {
+    if let Ok(Some(loader)) = elf.interpreter() {
         if !resolve_in(root, &loader).is_ok_and(|loader| loader.is_file()) {
             let loader = printable(loader.as_os_str().as_bytes());
             return Program::Broken(format!("needs {loader}, which is not there"));
@@ -127,7 +130,7 @@ fn examine(root: &Path, file: &Path) -> Program {
 
 fn is_busybox(bytes: &[u8]) -> bool {
     let marker = b"BusyBox is copyrighted by many authors";
-    bytes.starts_with(b"\x7fELF") && bytes.windows(marker.len()).any(|part| part == marker)
+    bytes.windows(marker.len()).any(|part| part == marker)
 }
 
 /// The short strings in a program. Busybox has the names of its applets one after the other, each
@@ -136,23 +139,4 @@ fn strings(bytes: &[u8]) -> BTreeSet<Vec<u8>> {
     let letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"[_-.+".contains(byte);
     let short = |part: &&[u8]| (1..32).contains(&part.len()) && part.iter().all(letter);
     bytes.split(|byte| *byte == 0).filter(short).map(<[u8]>::to_vec).collect()
-}
-
-/// The class, the byte order and the machine of an ELF file; see elf(5).
-fn machine(file: &Path) -> Option<[u8; 4]> {
-    let mut header = [0; 20];
-    File::open(file).ok()?.read_exact_at(&mut header, 0).ok()?;
-    let is_elf = header.starts_with(b"\x7fELF");
-    is_elf.then_some([header[4], header[5], header[18], header[19]])
-}
-
-/// Whether programs for this machine run here, as this one does.
-fn runs_here(theirs: [u8; 4]) -> bool {
-    const AMD64: [u8; 4] = [2, 1, 62, 0];
-    const I386: [u8; 4] = [1, 1, 3, 0];
-    match machine(&PathBuf::from("/proc/self/exe")) {
-        None => true,
-        Some(AMD64) => theirs == AMD64 || theirs == I386,
-        Some(ours) => theirs == ours,
-    }
 }
