@@ -1,6 +1,9 @@
 //! Tokens. A registry that wants one answers 401 and says in `WWW-Authenticate` who gives it; for
 //! public images that is anybody who asks.
 
+use http_auth::ChallengeRef;
+use http_auth::parser::ChallengeParser;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, header};
@@ -16,46 +19,35 @@ struct Answer {
     access_token: String,
 }
 
-/// What a server wants before it answers, as in `Bearer realm="…",service="…"`.
-#[derive(Debug, PartialEq, Eq)]
-struct Challenge {
-    scheme: String,
-    parameters: Vec<(String, String)>,
+/// What can be in the query of an address as it is.
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'/');
+
+/// What a server wants before it answers, as in `Bearer realm="…",service="…"`; up to what cannot
+/// be understood.
+fn challenges(text: &str) -> impl Iterator<Item = ChallengeRef<'_>> {
+    ChallengeParser::new(text).map_while(Result::ok)
 }
 
-impl Challenge {
-    fn parse(text: &str) -> Challenge {
-        let (scheme, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
-        let mut parameters = Vec::new();
-        while let Some((key, value)) = rest.split_once('=') {
-            let (value, after) = match value.trim_start().strip_prefix('"') {
-                Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
-                None => value.split_once(',').unwrap_or((value, "")),
-            };
-            let key = key.trim_matches([' ', ',', '\t']).to_ascii_lowercase();
-            parameters.push((key, value.trim().to_owned()));
-            rest = after;
-        }
-        Challenge { scheme: scheme.to_ascii_lowercase(), parameters }
-    }
+fn is(challenge: &ChallengeRef, scheme: &str) -> bool {
+    challenge.scheme.eq_ignore_ascii_case(scheme)
+}
 
-    fn get(&self, key: &str) -> Option<&str> {
-        self.parameters.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+/// Where to ask for a token. The scope is what the registry says, or reading `name`.
+fn address(challenge: &ChallengeRef, name: &str) -> Option<String> {
+    let parameter = |key: &str| {
+        let mut all = challenge.params.iter();
+        let (_, value) = all.find(|(known, _)| known.eq_ignore_ascii_case(key))?;
+        Some(value.to_unescaped())
+    };
+    let mut address = parameter("realm").filter(|realm| realm.starts_with("http"))?;
+    let scope = parameter("scope").unwrap_or_else(|| format!("repository:{name}:pull"));
+    let service = parameter("service").map(|service| ("service", service));
+    for (key, value) in service.into_iter().chain([("scope", scope)]) {
+        address.push(if address.contains('?') { '&' } else { '?' });
+        address.push_str(&format!("{key}={}", utf8_percent_encode(&value, PLAIN)));
     }
-
-    /// Where to ask for a token. The scope is what the registry says, or reading `name`.
-    fn address(&self, name: &str) -> Option<String> {
-        let realm = self.get("realm").filter(|realm| realm.starts_with("http"))?;
-        let scope = format!("repository:{name}:pull");
-        let scope = self.get("scope").unwrap_or(&scope);
-        let mut address = realm.to_owned();
-        let service = self.get("service").map(|service| ("service", service));
-        for (key, value) in service.into_iter().chain([("scope", scope)]) {
-            address.push(if address.contains('?') { '&' } else { '?' });
-            address.push_str(&format!("{key}={}", escape(value)));
-        }
-        Some(address)
-    }
+    Some(address)
 }
 
 /// Gets the token that a server wants for the image `name` with its answer 401 to `url`.
@@ -69,11 +61,11 @@ pub(crate) fn token(
     name: &str,
 ) -> Result<String, Failure> {
     let values = response.headers().get_all(header::WWW_AUTHENTICATE).iter();
-    let challenges = values.filter_map(|value| value.to_str().ok()).map(Challenge::parse);
-    let challenges: Vec<Challenge> = challenges.collect();
-    let bearer = challenges.iter().find(|challenge| challenge.scheme == "bearer");
-    let Some(address) = bearer.and_then(|challenge| challenge.address(name)) else {
-        let password = challenges.iter().any(|challenge| challenge.scheme == "basic");
+    let values = values.filter_map(|value| value.to_str().ok());
+    let wanted: Vec<ChallengeRef> = values.flat_map(challenges).collect();
+    let bearer = wanted.iter().find(|challenge| is(challenge, "bearer"));
+    let Some(address) = bearer.and_then(|challenge| address(challenge, name)) else {
+        let password = wanted.iter().any(|challenge| is(challenge, "basic"));
         return Err(if password { wants_password(url) } else { denied(url) }.into());
     };
     let response = client.get(&address, &[])?;
@@ -98,44 +90,41 @@ fn denied(url: &str) -> Error {
     server(url, "the registry denies access, and does not say what it wants")
 }
 
-/// A text as it can be in the query of an address.
-fn escape(text: &str) -> String {
-    let one = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'/' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(one).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn address_in(text: &str) -> Option<String> {
+        challenges(text).find(|one| is(one, "bearer")).and_then(|one| address(&one, "a/b"))
+    }
+
     #[test]
     fn a_challenge_says_where_to_ask_for_a_token() {
-        let text =
-            r#"Bearer realm="https://a.test/token",service="a b&c",scope="repository:x:pull,push""#;
-        let address = Challenge::parse(text).address("x").expect("an address");
-        assert_eq!(
-            address,
-            "https://a.test/token?service=a%20b%26c&scope=repository:x:pull%2Cpush"
-        );
-        let short = Challenge::parse("bearer realm=https://a.test/t?k=v , x = y");
-        assert_eq!(
-            short.address("a/b").expect("an address"),
-            "https://a.test/t?k=v&scope=repository:a/b:pull"
-        );
-        assert_eq!(short.get("x"), Some("y"));
+        for (text, asked) in [
+            (
+                r#"Bearer realm="https://a.test/token",service="a b&c",scope="repository:x:pull,push""#,
+                "https://a.test/token?service=a%20b%26c&scope=repository:x:pull%2Cpush",
+            ),
+            (
+                r#"bearer Realm = "https://a.test/t?k=v" , x = y"#,
+                "https://a.test/t?k=v&scope=repository:a/b:pull",
+            ),
+            (
+                r#"Basic realm="x, y", Bearer realm="https://a.test/\"t\"",service=s"#,
+                r#"https://a.test/"t"?service=s&scope=repository:a/b:pull"#,
+            ),
+        ] {
+            assert_eq!(address_in(text).as_deref(), Some(asked), "{text}");
+        }
     }
 
     #[test]
     fn a_broken_challenge_leads_nowhere() {
         for text in ["", "Bearer", "Bearer realm", "Bearer realm=\"", "Bearer realm=\"file:///x\""]
         {
-            assert_eq!(Challenge::parse(text).address("x"), None, "{text}");
+            assert_eq!(address_in(text), None, "{text}");
         }
-        assert_eq!(Challenge::parse("Basic realm=\"x\"").scheme, "basic");
+        let wanted: Vec<_> = challenges("Basic realm=\"x\", Bearer realm=\"").collect();
+        assert!(wanted.len() == 1 && is(&wanted[0], "basic"));
     }
 }
