@@ -11,6 +11,16 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The rooms, from the ground up; none imports one that stands after it:
+//!
+//! - `error`, `text`, `progress`, [`mounts`]: on their own; `user`, whose data directory it is
+//! - `archive`: trees and tar archives, without ever leaving the tree
+//! - `image`: digests, manifests and layers, as OCI images have them
+//! - `root`: what is in a root filesystem, and what it lacks
+//! - `registry`: asking a registry for an image
+//! - `source`: filling a root, from each source
+//! - `store`: where root filesystems are kept, and what this crate is asked to do
 
 mod archive;
 mod error;

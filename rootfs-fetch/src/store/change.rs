@@ -18,7 +18,9 @@ const UNFINISHED: &str = ".new-";
 /// What to do with a rootfs that has the name already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existing {
+    /// It stays, and nothing is made.
     Keep,
+    /// The new one takes its place.
     Replace,
 }
 

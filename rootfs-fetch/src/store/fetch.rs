@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::change::Existing;
-use super::{DEFAULT, Rootfs, Store};
+use super::{Rootfs, Store};
 use crate::archive::limits::Means;
 use crate::archive::remove;
 use crate::error::Error;
@@ -51,7 +51,7 @@ pub struct Fetch {
 impl Default for Fetch {
     fn default() -> Fetch {
         Fetch {
-            name: DEFAULT.to_owned(),
+            name: Store::DEFAULT.to_owned(),
             sources: Source::ALL.to_vec(),
             image: "docker.io/library/busybox".to_owned(),
             plain_http: false,
@@ -65,7 +65,7 @@ impl Store {
     /// # Errors
     /// When no source works; each with its reason.
     pub fn provide(&self, progress: &Progress) -> Result<Rootfs, Error> {
-        match self.get(DEFAULT)? {
+        match self.get(Store::DEFAULT)? {
             Some(rootfs) => Ok(rootfs),
             None => self.fetch_or(Existing::Keep, &Fetch::default(), progress),
         }

@@ -21,9 +21,6 @@ use crate::archive::limits::Limits;
 use crate::error::Error;
 use crate::user;
 
-/// The name of the rootfs that is made when none is asked for.
-const DEFAULT: &str = "busybox";
-
 /// Where root filesystems are kept.
 pub struct Store {
     dir: PathBuf,
@@ -54,7 +51,11 @@ struct About {
 }
 
 impl Store {
-    /// The store in `dir`, or in the user's data directory.
+    /// The name of the rootfs that is made when none is asked for.
+    pub const DEFAULT: &str = "busybox";
+
+    /// The store in `dir`, or in the user's data directory. Nothing is made there, and nothing is
+    /// looked at: whoever puts something in makes the directory.
     ///
     /// # Errors
     /// When the environment does not say where that is.
@@ -77,10 +78,10 @@ impl Store {
         &self.dir
     }
 
-    /// The rootfs of this name.
+    /// The rootfs of this name. Only reads, whether it is there or not.
     ///
     /// # Errors
-    /// When the name cannot be one.
+    /// When the name cannot be one, or when it is a layer over one that is not there any more.
     pub fn get(&self, name: &str) -> Result<Option<Rootfs>, Error> {
         check_name(name)?;
         let dir = self.dir.join(name);
@@ -102,6 +103,18 @@ impl Store {
         })?;
         let layers = [vec![layer], below.layers].concat();
         Ok(Some(Rootfs { name, path: below.path, source, base: Some(base), layers }))
+    }
+
+    /// Where the rootfs of this name is, or would be if it were made now: the path that
+    /// [`Rootfs::path`] says. Only reads, so it is for those who say what they would do.
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    pub fn path_of(&self, name: &str) -> Result<PathBuf, Error> {
+        match self.get(name)? {
+            Some(rootfs) => Ok(rootfs.path),
+            None => Ok(self.dir.join(name).join("rootfs")),
+        }
     }
 
     /// The rootfs of this name, which must be there.
