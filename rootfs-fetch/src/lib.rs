@@ -11,41 +11,38 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The rooms, from the ground up; none imports one that stands after it:
+//!
+//! - `error`, `text`, `progress`, [`mounts`]: on their own; `user`, whose data directory it is
+//! - `archive`: trees and tar archives, without ever leaving the tree
+//! - `image`: digests, manifests and layers, as OCI images have them
+//! - `root`: what is in a root filesystem, and what it lacks
+//! - `registry`: asking a registry for an image
+//! - `source`: filling a root, from each source
+//! - `store`: where root filesystems are kept, and what this crate is asked to do
 
-mod apt;
-mod auth;
-mod bundle;
-mod compression;
-mod deb;
-mod digest;
-mod download;
-pub mod elf;
+mod archive;
 mod error;
-mod file;
-mod host;
-mod http;
-mod import;
-mod item;
-mod layer;
-mod meter;
-mod oci;
+mod image;
+pub mod mounts;
 mod progress;
-mod reference;
 mod registry;
-mod remove;
-mod resolve;
-mod skeleton;
+mod root;
+mod source;
 mod store;
-mod unpack;
+mod text;
 mod user;
-mod verify;
-mod walk;
 
-pub use bundle::SOURCE_NOTICE;
+pub use archive::limits::Limits;
+pub use archive::overlay::{is_opaque, is_whiteout};
+pub use archive::pack::SOURCE_NOTICE;
+pub use archive::remove::remove;
+pub use archive::upper::write_tar;
 pub use error::Error;
-pub use layer::write_tar;
 pub use progress::Progress;
-pub use resolve::resolve_in;
-pub use store::{Fetch, Rootfs, Source, Store};
-pub use unpack::Limits;
-pub use verify::Verified;
+pub use root::elf;
+pub use root::resolve::resolve_in;
+pub use store::fetch::{Fetch, Source};
+pub use store::verify::Verified;
+pub use store::{Rootfs, Store};

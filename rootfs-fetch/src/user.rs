@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use nix::unistd::{Uid, User};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The user who called sudo, as the ids that sudo hands on.
 fn caller() -> Option<(u32, u32)> {

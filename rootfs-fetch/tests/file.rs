@@ -32,6 +32,25 @@ fn import(place: &Playground, file: &Path) -> rootfs_fetch::Rootfs {
 }
 
 #[test]
+fn who_only_asks_is_told_where_a_rootfs_would_be_and_makes_nothing() {
+    let place = Playground::new();
+    let dir = place.dir.path().join("store");
+    let store = place.store();
+    let path = store.path_of(Store::DEFAULT).expect("a path");
+    assert_eq!(path, dir.join("busybox/rootfs"));
+    assert_eq!(store.get(Store::DEFAULT).expect("a name"), None);
+    assert_eq!(store.list().expect("none"), []);
+    assert!(store.path_of("../x").is_err() && store.get("").is_err());
+    assert!(!dir.exists());
+    let rootfs = place.import(&sample().end()).expect("imported");
+    assert_eq!(store.path_of(&rootfs.name).expect("a path"), rootfs.path);
+    let upper = place.dir.path().join("upper");
+    fs::create_dir(&upper).expect("mkdir");
+    store.commit("above", &rootfs.name, &upper).expect("committed");
+    assert_eq!(store.path_of("above").expect("a path"), rootfs.path);
+}
+
+#[test]
 fn a_tree_comes_with_its_links_modes_and_times() {
     let place = Playground::new();
     let rootfs = place.import(&sample().gzip()).expect("imported");

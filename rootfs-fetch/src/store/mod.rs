@@ -1,0 +1,159 @@
+//! Where root filesystems are kept. Each has a directory with two things in it: `rootfs`, the tree,
+//! and `about.json`, which says where it came from. One that is a layer over another has `layer`
+//! in place of `rootfs`, and `layer.tar`, the same as an archive.
+//!
+//! What is in this file only reads. What changes the store goes by way of [`change`].
+
+mod bundle;
+mod change;
+mod commit;
+pub(crate) mod fetch;
+mod import;
+mod remove;
+pub(crate) mod verify;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::limits::Limits;
+use crate::error::Error;
+use crate::user;
+
+/// Where root filesystems are kept.
+pub struct Store {
+    dir: PathBuf,
+    limits: Limits,
+}
+
+/// A rootfs in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rootfs {
+    /// Its name.
+    pub name: String,
+    /// The directory that becomes `/`.
+    pub path: PathBuf,
+    /// Where it came from, in words.
+    pub source: String,
+    /// The name of the rootfs that it is a layer over.
+    pub base: Option<String>,
+    /// Its layers above `path`, topmost first; none when it is a whole tree.
+    pub layers: Vec<PathBuf>,
+}
+
+/// What `about.json` says.
+#[derive(Serialize, Deserialize)]
+struct About {
+    source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<String>,
+}
+
+impl Store {
+    /// The name of the rootfs that is made when none is asked for.
+    pub const DEFAULT: &str = "busybox";
+
+    /// The store in `dir`, or in the user's data directory. Nothing is made there, and nothing is
+    /// looked at: whoever puts something in makes the directory.
+    ///
+    /// # Errors
+    /// When the environment does not say where that is.
+    pub fn open(dir: Option<PathBuf>) -> Result<Store, Error> {
+        let dir = match dir {
+            Some(dir) => dir,
+            None => user::data_dir()?,
+        };
+        Ok(Store { dir, limits: Limits::default() })
+    }
+
+    /// The same store, with other limits on what is unpacked.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Store {
+        Store { limits, ..self }
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The rootfs of this name. Only reads, whether it is there or not.
+    ///
+    /// # Errors
+    /// When the name cannot be one, or when it is a layer over one that is not there any more.
+    pub fn get(&self, name: &str) -> Result<Option<Rootfs>, Error> {
+        check_name(name)?;
+        let dir = self.dir.join(name);
+        let (path, layer) = (dir.join("rootfs"), dir.join("layer"));
+        let about = fs::read(dir.join("about.json")).ok();
+        let about = about.and_then(|bytes| serde_json::from_slice::<About>(&bytes).ok());
+        let unknown = About { source: "unknown".to_owned(), base: None };
+        let About { source, base } = about.unwrap_or(unknown);
+        let name = name.to_owned();
+        if path.is_dir() {
+            return Ok(Some(Rootfs { name, path, source, base: None, layers: Vec::new() }));
+        }
+        let Some(base) = base.filter(|_| layer.is_dir()) else { return Ok(None) };
+        let below = self.get(&base)?.ok_or_else(|| Error::Usage {
+            problem: format!("`{name}` is a layer over `{base}`, which is not there any more"),
+            hint: Some(
+                "remove it with `sandbox rootfs remove`, or fetch the other again".to_owned(),
+            ),
+        })?;
+        let layers = [vec![layer], below.layers].concat();
+        Ok(Some(Rootfs { name, path: below.path, source, base: Some(base), layers }))
+    }
+
+    /// Where the rootfs of this name is, or would be if it were made now: the path that
+    /// [`Rootfs::path`] says. Only reads, so it is for those who say what they would do.
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    pub fn path_of(&self, name: &str) -> Result<PathBuf, Error> {
+        match self.get(name)? {
+            Some(rootfs) => Ok(rootfs.path),
+            None => Ok(self.dir.join(name).join("rootfs")),
+        }
+    }
+
+    /// The rootfs of this name, which must be there.
+    fn expect(&self, name: &str) -> Result<Rootfs, Error> {
+        self.get(name)?.ok_or_else(|| Error::Usage {
+            problem: format!("there is no rootfs `{name}`"),
+            hint: Some("see `sandbox rootfs list`".to_owned()),
+        })
+    }
+
+    /// All of them, by name.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&self) -> Result<Vec<Rootfs>, Error> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Error::io("read", &self.dir))?,
+        };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> = names.filter(|name| check_name(name).is_ok()).collect();
+        names.sort();
+        let found = names.iter().map(|name| self.get(name));
+        found.filter_map(Result::transpose).collect()
+    }
+}
+
+/// A name is one directory, and no hidden one.
+fn check_name(name: &str) -> Result<(), Error> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+    if !name.is_empty()
+        && name.len() <= 128
+        && !name.starts_with(['.', '-'])
+        && name.chars().all(letter)
+    {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        problem: format!("`{name}` cannot be the name of a rootfs"),
+        hint: Some("use a-z, A-Z, 0-9, `_`, `-` and `.`, not `-` or `.` first".to_owned()),
+    })
+}
