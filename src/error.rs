@@ -26,7 +26,8 @@ pub enum Error {
     #[error("{problem}")]
     Stages { problem: String, hint: String },
 
-    /// A step of a plan that the kernel refused. The code is 126 or 127 for the command itself.
+    /// A step of a plan that the kernel refused. The code is 126 or 127 for the command itself; with
+    /// one that is doubtful, its stage has another way.
     #[error("{call} failed: {}\n  stage  {by}: {why}", errno_words(*.errno))]
     Step {
         by: &'static str,
@@ -35,6 +36,7 @@ pub enum Error {
         errno: Errno,
         hint: Option<String>,
         code: u8,
+        doubtful: bool,
     },
 
     /// A lesson file that is wrong, with the place.

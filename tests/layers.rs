@@ -249,9 +249,11 @@ fn volumes_memory_and_a_read_only_root() {
             .run(&union(&["--volume", &read_only, "--read-only", "--tmpfs", "/scratch"], script));
         assert_eq!(ran.stdout, "kept\nm\n", "{}", ran.stderr);
         assert_eq!(ran.stderr.matches("Read-only file system").count(), 2, "{}", ran.stderr);
-        for (wrong, told) in
-            [("x:y", "begins with `/`"), ("/nope:/mnt", "No such file"), (":/x", "write `SOURCE")]
-        {
+        for (wrong, told) in [
+            ("x:y", "begins with `/`"),
+            ("/nope:/mnt", "ENOENT, no such file"),
+            (":/x", "write `SOURCE"),
+        ] {
             let ran = who.run(&union(&["--volume", wrong], "true")).ends_with(2);
             assert!(ran.said().contains(told), "{}", ran.stderr);
         }

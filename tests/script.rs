@@ -6,25 +6,12 @@ mod common;
 
 use std::fs;
 
+use common::sets::sets;
 use common::{Ran, Who, everybody};
-
-const SETS: &[&[&str]] = &[
-    &["--only", "chroot"],
-    &["--only", "mnt,rootfs,chroot"],
-    &["--only", "mnt,rootfs,pivot-root"],
-    &["--only", "uts,net"],
-    &["--only", "time"],
-    &["--only", "mnt,pid"],
-    &["--only", "user"],
-    &["--level", "chroot"],
-    &["--level", "namespaces"],
-    &["--level", "namespaces", "--with", "time", "--hostname", "by-hand"],
-    &["--level", "cgroups", "--pids-limit", "50", "--memory", "64m"],
-];
 
 /// Every probe in one command: what each namespace and the root look like from inside.
 const PROBES: &str = "hostname; id -u; id -g; ls /; pwd; ip -o link | cut -d: -f2; \
-    cut -d. -f1 /proc/uptime | cut -c 1-3; ls /dev | sort; \
+    tr -s ' ' < /proc/self/timens_offsets; ls /dev | sort; \
     for file in pids.max memory.max pids/pids.max memory/memory.limit_in_bytes; \
     do [ -e /sys/fs/cgroup/$file ] && cat /sys/fs/cgroup/$file; done; ulimit -v; \
     for ns in user cgroup mnt uts ipc net pid; do \
@@ -33,11 +20,13 @@ const PROBES: &str = "hostname; id -u; id -g; ls /; pwd; ip -o link | cut -d: -f
 #[test]
 fn the_script_of_a_plan_shows_the_same_as_the_run() {
     everybody("script", |who| {
-        for set in SETS {
+        who.run(&["rootfs", "fetch"]).succeeds();
+        for set in sets(who) {
             let command: Vec<String> = host_links(who);
             let variables: Vec<&str> = command.iter().flat_map(|v| ["--env", v.as_str()]).collect();
             let tail = ["--", "/bin/sh", "-c", PROBES];
-            let of = |verb: &'static [&'static str]| [verb, *set, &variables, &tail].concat();
+            let args = set.args();
+            let of = |verb: &[&'static str]| [verb, &args[..], &variables, &tail].concat();
             let script = who.run(&of(&["plan", "--as", "sh"])).succeeds();
             let file = who.home().join("by-hand.sh");
             fs::write(&file, &script).unwrap();
@@ -46,7 +35,7 @@ fn the_script_of_a_plan_shows_the_same_as_the_run() {
                 let (name, value) = variable.split_once('=').unwrap();
                 sh.env(name, value);
             }
-            let by_hand = Ran::of(sh.arg("-eu").arg(&file), format!("{} {set:?}", who.name));
+            let by_hand = Ran::of(sh.arg("-eu").arg(&file), set.name.clone());
             let run = who.run(&of(&["run"]));
             let talk = |text: &str| {
                 text.lines()
@@ -75,6 +64,7 @@ fn host_links(who: &Who) -> Vec<String> {
 #[test]
 fn a_script_takes_its_directories_away_again() {
     everybody("script cleans up", |who| {
+        who.run(&["rootfs", "fetch"]).succeeds();
         let args = ["plan", "--level", "namespaces", "--as", "sh", "--", "sh", "-c", "exit 3"];
         let script = who.run(&args).succeeds();
         let made: Vec<&str> =

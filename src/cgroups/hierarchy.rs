@@ -160,7 +160,7 @@ fn hierarchy(line: &[u8], mounts: &[Mount]) -> Option<Hierarchy> {
     let own =
         if below.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(below) };
     let (places, refusal) = match version {
-        _ if mount.has("ro") => (Vec::new(), Some(Refusal::ReadOnly)),
+        _ if mount.is_read_only() => (Vec::new(), Some(Refusal::ReadOnly)),
         Version::V1 => places_v1(&own, &controllers),
         Version::V2 => places_v2(&own, &mount.point),
     };
@@ -169,11 +169,13 @@ fn hierarchy(line: &[u8], mounts: &[Mount]) -> Option<Hierarchy> {
 
 /// Whether this mount is of the hierarchy with these controllers.
 fn mounts_it(mount: &Mount, version: Version, controllers: &[String]) -> bool {
-    match version {
-        Version::V1 => {
-            mount.kind == b"cgroup" && controllers.first().is_some_and(|first| mount.has(first))
+    match (version, controllers.first()) {
+        (Version::V1, Some(first)) => {
+            mount.kind == "cgroup"
+                && mount.super_options.iter().any(|option| option == first.as_str())
         }
-        Version::V2 => mount.kind == b"cgroup2",
+        (Version::V1, None) => false,
+        (Version::V2, _) => mount.kind == "cgroup2",
     }
 }
 

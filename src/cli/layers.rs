@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::global::Global;
 use crate::error::Error;
 use crate::layers::{Change, changes, kept, marks};
-use crate::machine::files;
 use crate::show;
 
 #[derive(Args)]
@@ -58,16 +57,17 @@ pub(crate) struct LayersArgs {
 /// Draws the layers, from what is seen down to the rootfs. Without a name, lists what is kept.
 pub(crate) fn layers(args: &LayersArgs, global: &Global) -> Result<u8, Error> {
     let Some(name) = &args.name else { return list(global) };
-    let (layers, lowers) = kept::find(name)?;
     if args.remove {
-        kept::hold(&layers, name)?;
+        let layers = kept::there(name)?;
+        let _held = if layers.below().exists() { Some(kept::hold(&layers, name)?) } else { None };
         if !global.dry_run {
-            files::remove(&layers.dir).map_err(Error::io("remove the layer"))?;
+            rootfs_fetch::remove(&layers.dir)?;
         }
         let verb = if global.dry_run { "would be removed" } else { "removed" };
         anstream::println!("{verb}: {name}");
         return Ok(0);
     }
+    let (layers, lowers) = kept::find(name)?;
     let marks = marks(&layers.upper(), &lowers).map_err(Error::io("read the layer"))?;
     anstream::print!("{}", show::layers(name, &layers, &lowers, &marks));
     Ok(0)
@@ -111,7 +111,7 @@ struct Committed {
 /// written as an archive too, in the form of OCI images.
 pub(crate) fn commit(args: &CommitArgs, global: &Global) -> Result<u8, Error> {
     let (layers, lowers) = kept::find(&args.name)?;
-    kept::hold(&layers, &args.name)?;
+    let _held = kept::hold(&layers, &args.name)?;
     let store = Store::open(None)?;
     let below = &lowers[1..];
     let all = store.list()?;

@@ -101,6 +101,11 @@ enum Command {
     Man(man::ManArgs),
 }
 
+/// The command line as it is, for tests and for whoever makes something of it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the command line, does what it says, and prints what went wrong.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

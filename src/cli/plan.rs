@@ -17,14 +17,15 @@ use crate::show;
 
 #[derive(Args)]
 pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    stages: StageArgs,
     /// For people, as a shell script that does the same by hand, or for programs
     #[arg(long = "as", value_name = "FORM", default_value = "text")]
     form: Form,
     /// The command to plan for [default: a shell]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+    // Last: what follows would stand under the heading of a stage.
+    #[command(flatten)]
+    stages: StageArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,7 +43,7 @@ pub(crate) fn plan(args: PlanArgs, global: &Global) -> Result<u8, Error> {
         host.state_base = env::temp_dir();
         asked = Asked { id: Some(format!("by-hand-{}", state::new_id())), ..asked };
     }
-    let ready = planned(asked, &host, true)?;
+    let ready = planned(asked, &host)?;
     match args.form {
         Form::Text => print(&ready.plan, global)?,
         Form::Sh => anstream::print!("{}", script(&ready.plan, &ready.spec.state_dir())),

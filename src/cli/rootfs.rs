@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::global::Global;
 use crate::error::Error;
-use crate::run::rootfs::DEFAULT;
 use crate::show;
 use crate::teach::read;
 use needs::Needs;
@@ -34,7 +33,7 @@ enum Command {
     /// Look at what is in a rootfs, and which lessons it serves; runs nothing of it
     Verify {
         /// The rootfs
-        #[arg(default_value = DEFAULT)]
+        #[arg(default_value = Store::DEFAULT)]
         name: String,
     },
     /// Make a rootfs from a tar archive, an OCI layout, or what `docker save` writes
@@ -55,7 +54,7 @@ enum Command {
         /// The file, which must not be there yet: `busybox.tar.gz`
         file: PathBuf,
         /// The rootfs
-        #[arg(long, default_value = DEFAULT)]
+        #[arg(long, default_value = Store::DEFAULT)]
         name: String,
     },
 }

@@ -10,9 +10,9 @@ use super::stages::{StageArgs, planned};
 use crate::error::Error;
 use crate::machine::host::Host;
 use crate::plan::Planned;
-use crate::run::ready::{Asked, Ready};
+use crate::run::ready::{Asked, Ready, Trials, perform as perform_plan};
 use crate::run::state::{self, Label};
-use crate::run::{Event, Options, run as perform_plan};
+use crate::run::{Event, Options, run as run_plan};
 use crate::show;
 
 #[derive(Args)]
@@ -23,11 +23,12 @@ pub(crate) struct RunArgs {
     /// Wait for Enter before each system call
     #[arg(long)]
     step: bool,
-    #[command(flatten)]
-    stages: StageArgs,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+    // Last: what follows would stand under the heading of a stage.
+    #[command(flatten)]
+    stages: StageArgs,
 }
 
 pub(crate) fn run(args: RunArgs, global: &Global) -> Result<u8, Error> {
@@ -46,25 +47,31 @@ pub(crate) fn perform(
     if let Some(name) = &name {
         state::check_name(&host.state_base, name)?;
     }
-    let ready = planned(Asked { id: name, ..asked }, &host, global.dry_run)?;
+    let asked = Asked { id: name, ..asked };
     if global.dry_run {
-        super::plan::print(&ready.plan, global)?;
+        super::plan::print(&planned(asked, &host)?.plan, global)?;
         return Ok(0);
     }
     state::sweep(&host.state_base)?;
-    let mut watch = |event: Event| {
-        if global.trace || step {
-            show::event(&event);
+    let mut noted: Vec<String> = Vec::new();
+    perform_plan(&asked, &host, &Trials::new(false), |ready| {
+        let new: Vec<&String> = ready.notes.iter().filter(|note| !noted.contains(note)).collect();
+        new.iter().for_each(|note| show::note(note));
+        noted = ready.notes.clone();
+        let mut watch = |event: Event| {
+            if global.trace || step {
+                show::event(&event);
+            }
+        };
+        let mut ask = |planned: &Planned| ask_to_go_on(planned);
+        let mut options = Options::through(&ready.spec);
+        options.watch = Some(&mut watch);
+        options.label = Some(label(ready));
+        if step {
+            options.ask = Some(&mut ask);
         }
-    };
-    let mut ask = |planned: &Planned| ask_to_go_on(planned);
-    let mut options = Options::through(&ready.spec);
-    options.watch = Some(&mut watch);
-    options.label = Some(label(&ready));
-    if step {
-        options.ask = Some(&mut ask);
-    }
-    Ok(perform_plan(&ready.plan, options)?.status)
+        Ok(run_plan(&ready.plan, options)?.status)
+    })
 }
 // ANCHOR_END: perform
 

@@ -9,11 +9,12 @@ use crate::error::Error;
 
 #[derive(Args)]
 pub(crate) struct ShellArgs {
-    #[command(flatten)]
-    stages: StageArgs,
     /// Call the sandbox this, for `sandbox ps`, `exec` and `inspect`
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    // Last: what follows would stand under the heading of a stage.
+    #[command(flatten)]
+    stages: StageArgs,
 }
 
 pub(crate) fn shell(args: ShellArgs, global: &Global) -> Result<u8, Error> {

@@ -75,9 +75,10 @@ impl StageArgs {
     }
 }
 
-/// The plan of what is asked for, with what is worth knowing about it on stderr.
-pub(crate) fn planned(asked: Asked, host: &Host, dry: bool) -> Result<Ready, Error> {
-    let ready = ready(asked, host, &Trials::new(dry))?;
+/// The plan of what is asked for, which nobody will perform, with what is worth knowing about it on
+/// stderr.
+pub(crate) fn planned(asked: Asked, host: &Host) -> Result<Ready, Error> {
+    let ready = ready(asked, host, &Trials::new(true))?;
     ready.notes.iter().for_each(|note| show::note(note));
     Ok(ready)
 }

@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{is_opaque, is_whiteout, look_up};
+use rootfs_fetch::{is_opaque, is_whiteout};
+
+use super::look::look_up;
 
 /// Something that is not as in the layers below.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

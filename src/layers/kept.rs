@@ -4,16 +4,14 @@
 //! has a name is whole, and what has none the journal takes away.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::Layers;
+use super::stack::{Layers, base};
 use crate::error::Error;
-
-/// Beside what is kept: the layers that it lies on, topmost first, a line each.
-pub const BELOW: &str = "below";
 
 const PREFIX: &str = "kept-";
 
@@ -34,19 +32,28 @@ pub fn named(base: &Path, name: &str) -> Result<Layers, Error> {
     Ok(Layers { dir, found, kept: true, ..Layers::default() })
 }
 
+/// The layers that are kept under this name, whether they are whole or not.
+///
+/// # Errors
+/// When nothing is kept under it.
+pub fn there(name: &str) -> Result<Layers, Error> {
+    let layers = named(&base()?, name)?;
+    if layers.found {
+        return Ok(layers);
+    }
+    Err(Error::usage(
+        format!("nothing was kept as `{name}`"),
+        "`sandbox run --level union --keep NAME -- …` keeps what it writes",
+    ))
+}
+
 /// The layers that are kept under this name, and those that they lie on, topmost first, the init
 /// layer among them.
 ///
 /// # Errors
 /// When nothing is kept under it.
 pub fn find(name: &str) -> Result<(Layers, Vec<PathBuf>), Error> {
-    let layers = named(&super::base()?, name)?;
-    if !layers.found {
-        return Err(Error::usage(
-            format!("nothing was kept as `{name}`"),
-            "`sandbox run --level union --keep NAME -- …` keeps what it writes",
-        ));
-    }
+    let layers = there(name)?;
     let lowers = [vec![layers.init()], lies_on(&layers)?].concat();
     Ok((layers, lowers))
 }
@@ -56,7 +63,17 @@ pub fn find(name: &str) -> Result<(Layers, Vec<PathBuf>), Error> {
 /// # Errors
 /// When it cannot be read what these are.
 pub fn lies_on(layers: &Layers) -> Result<Vec<PathBuf>, Error> {
-    let bytes = fs::read(layers.below()).map_err(Error::io("read what the layer lies on"))?;
+    let bytes = match fs::read(layers.below()) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io("read what the layer lies on")(error)),
+    };
+    if bytes.is_empty() {
+        return Err(Error::usage(
+            format!("the layer in `{}` is not whole", layers.dir.display()),
+            "`sandbox layers NAME --remove` takes it away",
+        ));
+    }
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     Ok(lines.map(|line| PathBuf::from(std::ffi::OsStr::from_bytes(line))).collect())
 }
@@ -66,7 +83,7 @@ pub fn lies_on(layers: &Layers) -> Result<Vec<PathBuf>, Error> {
 /// # Errors
 /// When this user has no place for data.
 pub fn names() -> Result<Vec<String>, Error> {
-    let entries = fs::read_dir(super::base()?).into_iter().flatten().flatten();
+    let entries = fs::read_dir(base()?).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> =
         names.filter_map(|name| Some(name.strip_prefix(PREFIX)?.to_owned())).collect();
@@ -74,19 +91,14 @@ pub fn names() -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Keeps others from writing the layer, for as long as this process lives.
+/// The right to write the layer, which nobody else has meanwhile.
 ///
 /// # Errors
 /// When another sandbox is writing it.
-pub fn hold(layers: &Layers, name: &str) -> Result<(), Error> {
+pub fn hold(layers: &Layers, name: &str) -> Result<Flock<File>, Error> {
     let file = File::open(layers.below()).map_err(Error::io("open the kept layer"))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => {
-            std::mem::forget(lock);
-            Ok(())
-        }
-        Err(_) => Err(Error::usage(format!("another sandbox is writing `{name}`"), BUSY)),
-    }
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| Error::usage(format!("another sandbox is writing `{name}`"), BUSY))
 }
 
 /// What to do when another sandbox writes the layer.

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use super::look::look_up;
 use crate::error::{Error, errno_words};
 use crate::scalar::scalar;
 
@@ -57,14 +58,14 @@ impl Volume {
         }
         let inside = self.target.strip_prefix("/").unwrap_or(&self.target).to_owned();
         for dir in inside.ancestors() {
-            if super::look_up(layers, dir).is_some_and(|found| found.is_symlink()) {
+            if look_up(layers, dir).is_some_and(|found| found.is_symlink()) {
                 return Err(Error::usage(
                     format!("`/{}` is a link to somewhere else", dir.display()),
                     "name its real place in the root",
                 ));
             }
         }
-        let is_there = |path: &Path| super::look_up(layers, path).is_some();
+        let is_there = |path: &Path| look_up(layers, path).is_some();
         self.new = !is_there(&inside);
         let mut missing: Vec<PathBuf> = inside
             .ancestors()

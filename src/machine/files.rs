@@ -1,12 +1,10 @@
-//! Copying and removing directory trees, without ever crossing a mount.
+//! Copying directory trees, without ever crossing a mount.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-
-use super::mounts;
 
 /// Copies the file `from` to `to`, or what is in the directory `from` into the existing directory
 /// `to`, in place of what has the same name there and is no directory: directories, files, symlinks and hard links with their modes. Owners become the copier,
@@ -72,38 +70,6 @@ fn readable(copied: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Removes a directory tree, but not when anything is mounted on it or below it: a recursive
-/// removal through a bind mount would delete what the mount shows.
-///
-/// # Errors
-/// EBUSY when there is a mount; otherwise what the removal met. A tree that is gone is no error.
-pub fn remove(tree: &Path) -> io::Result<()> {
-    if let Some(mount) = mounts::below(tree)?.first() {
-        let text = format!("`{}` is still mounted", mount.display());
-        return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
-    }
-    match fs::remove_dir_all(tree) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_directories(tree)?;
-            fs::remove_dir_all(tree)
-        }
-        result => result,
-    }
-}
-
-/// Lets their owner into all directories of a tree: overlayfs makes one that nobody may enter.
-fn open_directories(tree: &Path) -> io::Result<()> {
-    fs::set_permissions(tree, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(tree)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_directories(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,11 +87,5 @@ mod tests {
         assert_eq!(fs::metadata(to.join("bin/ls")).unwrap().nlink(), 2);
         assert_eq!(fs::read_link(to.join("bin/sh")).unwrap(), Path::new("busybox"));
         assert_eq!(fs::read_to_string(to.join("bin/busybox")).unwrap(), "x");
-    }
-
-    #[test]
-    fn a_tree_with_a_mount_in_it_is_not_removed() {
-        let error = remove(Path::new("/proc")).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
     }
 }

@@ -4,10 +4,11 @@ pub mod files;
 pub mod host;
 pub mod ids;
 pub(crate) mod kernel;
-pub mod mounts;
 pub(crate) mod netlink;
 pub mod process;
 pub mod programs;
 pub mod scope;
 pub(crate) mod sealed;
 pub mod userns;
+
+pub use rootfs_fetch::mounts;

@@ -23,6 +23,8 @@ pub struct Step {
     pub forgettable: bool,
     /// Whether the parent makes it, for a child that is there already and waits meanwhile.
     pub by_parent: bool,
+    /// Whether only trying tells that this machine can do it, and the stage has another way.
+    pub doubtful: bool,
 }
 // ANCHOR_END: step
 
@@ -48,7 +50,14 @@ pub trait Because {
 
 impl<C: Into<Syscall>> Because for C {
     fn because(self, why: &'static str) -> Step {
-        Step { call: self.into(), why, undo: None, forgettable: false, by_parent: false }
+        Step {
+            call: self.into(),
+            why,
+            undo: None,
+            forgettable: false,
+            by_parent: false,
+            doubtful: false,
+        }
     }
 }
 
@@ -62,6 +71,11 @@ impl Step {
     /// sandbox itself.
     pub fn forgettable(self) -> Step {
         Step { forgettable: true, ..self }
+    }
+
+    /// Says that the stage has another way, should the kernel refuse it.
+    pub fn doubtful(self) -> Step {
+        Step { doubtful: true, ..self }
     }
 
     /// Lets the parent make the call, for the child.

@@ -1,17 +1,14 @@
 //! The one door to a plan: what is asked for becomes a plan for this machine.
 //!
 //! Stages that belong to it join, options without their stage are refused, the stages look at the
-//! machine and check what they were told. What cannot be seen is tried, unless this is a dry run:
-//! that changes nothing, and says what it would have tried.
+//! machine and check what they were told. What cannot be seen is tried by doing it; a dry run changes
+//! nothing, and says what it would have tried.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::options::Options;
 use super::rootfs::{self, Root};
-use super::{run, state};
+use super::state;
 use crate::error::Error;
 use crate::layers::Layers;
 use crate::machine::host::Host;
@@ -65,27 +62,14 @@ pub struct Trials {
     dry: bool,
     /// Whether this program may be started again: not once it has done something.
     may_start_again: Cell<bool>,
-    known: RefCell<HashMap<StageName, bool>>,
+    /// The stages that have to take another way.
+    failed: RefCell<Vec<StageName>>,
 }
 
-/// How long a trial may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 impl Trials {
-    /// Nothing may be tried, or everything.
+    /// For one command; a dry run tries nothing.
     pub fn new(dry: bool) -> Trials {
-        Trials { dry, may_start_again: Cell::new(!dry), known: RefCell::default() }
-    }
-
-    /// What is known of a stage need not be tried.
-    pub fn knowing(stage: StageName, works: bool) -> Trials {
-        let known = RefCell::new(HashMap::from([(stage, works)]));
-        Trials { known, ..Trials::default() }
-    }
-
-    /// Whether nothing may be tried.
-    pub fn are_dry(&self) -> bool {
-        self.dry
+        Trials { dry, may_start_again: Cell::new(!dry), failed: RefCell::default() }
     }
 
     /// For a command that will make many sandboxes: asks for help with these stages now, before it
@@ -96,7 +80,8 @@ impl Trials {
     pub fn begin(&self, names: &[StageName], host: &Host) -> Result<(), Error> {
         for mut stage in Stages::default().list() {
             let mut spec = Spec { host: host.clone(), ..Spec::default() };
-            if names.contains(&stage.name()) && stage.look(&mut spec).is_err() {
+            let may_be_lent = names.contains(&stage.name()) && stage.ask_for_help().is_some();
+            if may_be_lent && stage.look(&mut spec).is_err() {
                 self.ask_for_help(stage.as_ref(), &mut Vec::new())?;
             }
         }
@@ -117,17 +102,12 @@ impl Trials {
         Ok(())
     }
 
-    /// Whether a sandbox with this stage can be made here; `None` in a dry run that does not know.
-    fn works(&self, stage: StageName, spec: &Spec) -> Result<Option<bool>, Error> {
-        if let Some(known) = self.known.borrow().get(stage) {
-            return Ok(Some(*known));
-        }
-        if self.dry {
-            return Ok(None);
-        }
-        let works = make(stage, spec)?;
-        self.known.borrow_mut().insert(stage, works);
-        Ok(Some(works))
+    /// Whether a stage failed that had not failed before.
+    fn learn(&self, stage: StageName) -> bool {
+        let mut failed = self.failed.borrow_mut();
+        let new = !failed.contains(&stage);
+        failed.push(stage);
+        new
     }
 }
 
@@ -164,16 +144,37 @@ pub fn ready(asked: Asked, host: &Host, trials: &Trials) -> Result<Ready, Error>
         stage.check(&spec)?;
     }
     for stage in &mut stages {
-        let Some(doubt) = stage.doubt(&spec) else { continue };
-        match trials.works(stage.name(), &spec)? {
-            Some(works) => notes.extend(stage.tried(works, &mut spec)?.map(str::to_owned)),
-            None => notes.push(format!("not tried in a dry run: whether {doubt}")),
+        if trials.failed.borrow().contains(&stage.name()) {
+            notes.extend(stage.another_way(&mut spec)?.map(str::to_owned));
+        }
+        if let Some(doubt) = stage.doubt(&spec).filter(|_| trials.dry) {
+            notes.push(format!("not tried in a dry run: whether {doubt}"));
         }
     }
     let plan = stages::plan(&stages, &spec)?;
     Ok(Ready { plan, spec, notes })
 }
 // ANCHOR_END: ready
+
+/// Makes a plan of what is asked for, and acts on it. Where the kernel refuses what was doubtful, once
+/// more in another way.
+///
+/// # Errors
+/// As for [`ready`], and those of the act.
+pub fn perform<T>(
+    asked: &Asked,
+    host: &Host,
+    trials: &Trials,
+    mut act: impl FnMut(&Ready) -> Result<T, Error>,
+) -> Result<T, Error> {
+    loop {
+        let ready = ready(asked.clone(), host, trials)?;
+        match act(&ready) {
+            Err(Error::Step { by, doubtful: true, .. }) if trials.learn(by) => {}
+            done => return done,
+        }
+    }
+}
 
 /// The stages that are meant, with those that come along, in the order in which they run.
 ///
@@ -286,28 +287,4 @@ fn instead(
     ready.notes.retain(|note| !notes.contains(note));
     ready.notes.splice(0..0, notes);
     Ok(ready)
-}
-
-/// Makes a sandbox with this stage, and what it needs, that ends at once. Says whether the kernel
-/// refused anything of the stage's own; what else it refuses is told where it is wanted.
-fn make(stage: StageName, spec: &Spec) -> Result<bool, Error> {
-    let asked = Asked {
-        stages: with_needs(stage),
-        rootfs: Root::At(spec.rootfs.clone()),
-        id: Some(spec.id.clone()),
-        layers_base: spec.layers_base.clone(),
-        ..Asked::default()
-    };
-    let as_if = Trials::knowing(stage, true);
-    let made = ready(asked, &spec.host, &as_if).and_then(|ready| {
-        let mut nothing = || 0;
-        let options = Options::captured(&ready.spec, PATIENCE).inside(&mut nothing);
-        run(&ready.plan, options)
-    });
-    match made {
-        Ok(_) => Ok(true),
-        Err(Error::Step { by, .. }) => Ok(by != stage),
-        Err(error) if error.can_be_skipped() => Ok(true),
-        Err(error) => Err(error),
-    }
 }

@@ -11,9 +11,6 @@ use crate::error::Error;
 use crate::stages::names::OVERLAY;
 use crate::stages::spec::Spec;
 
-/// The name of the rootfs that is used when none is asked for.
-pub const DEFAULT: &str = "busybox";
-
 /// Which rootfs is meant.
 #[derive(Clone, Debug, Default)]
 pub enum Root {
@@ -62,7 +59,7 @@ pub fn directory(root: &Root, dry: bool, notes: &mut Vec<String>) -> Result<Path
 
 fn is_layered(root: &Root) -> Error {
     let name = match root {
-        Root::Default => DEFAULT.into(),
+        Root::Default => Store::DEFAULT.into(),
         Root::Named(name) => name.to_string_lossy().into_owned(),
         Root::At(path) => path.display().to_string(),
     };
@@ -77,7 +74,7 @@ fn find(root: &Root, dry: bool, notes: &mut Vec<String>) -> Result<(PathBuf, Vec
     let named = match root {
         Root::At(path) => return Ok((path.clone(), Vec::new())),
         Root::Named(named) => named.clone(),
-        Root::Default => DEFAULT.into(),
+        Root::Default => Store::DEFAULT.into(),
     };
     if named.as_bytes().contains(&b'/') || named == "." {
         return Ok((this_directory(Path::new(&named))?, Vec::new()));
@@ -87,7 +84,7 @@ fn find(root: &Root, dry: bool, notes: &mut Vec<String>) -> Result<(PathBuf, Vec
     if let Some(rootfs) = store.get(&name)? {
         return Ok((rootfs.path, rootfs.layers));
     }
-    if name != DEFAULT {
+    if name != Store::DEFAULT {
         return Err(Error::usage(
             format!("there is no rootfs `{name}`"),
             "see `sandbox rootfs list`; a directory is written with a slash: `./DIR`",
@@ -97,7 +94,7 @@ fn find(root: &Root, dry: bool, notes: &mut Vec<String>) -> Result<(PathBuf, Vec
         notes.push(format!(
             "not done in a dry run: there is no rootfs `{name}` yet, and one is made"
         ));
-        return Ok((store.dir().join(&*name), Vec::new()));
+        return Ok((store.path_of(&name)?, Vec::new()));
     }
     Ok((store.provide(&Progress::stderr())?.path, Vec::new()))
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroups;
 use crate::error::Error;
-use crate::machine::{files, process};
+use crate::machine::process;
 use crate::plan::step::Undo;
 
 const LOCK: &str = "lock";
@@ -71,7 +71,7 @@ impl State {
                 Ok(State { dir: dir.to_owned(), journal, undos: Vec::new(), _lock: lock })
             }
             Err(source) => {
-                let _ = files::remove(dir);
+                let _ = remove(dir);
                 Err(Error::Io {
                     doing: format!("make the state directory `{}`", dir.display()),
                     source,
@@ -236,7 +236,7 @@ fn undo_all(undos: &[Undo]) -> Result<(), Error> {
     for undo in undos.iter().rev() {
         let (path, removed) = match undo {
             Undo::Rmdir(path) => (path, fs::remove_dir(path)),
-            Undo::Tree(path) => (path, files::remove(path)),
+            Undo::Tree(path) => (path, remove(path)),
             Undo::Unlink(path) => (path, fs::remove_file(path)),
             Undo::Cgroup(path) => (path, cgroups::remove(path)),
         };
@@ -263,7 +263,12 @@ fn read_journal(dir: &Path) -> Result<Vec<Undo>, Error> {
 }
 
 fn remove_state(dir: &Path) -> Result<(), Error> {
-    files::remove(dir).map_err(|source| Error::Undo { path: dir.to_owned(), source })
+    remove(dir).map_err(|source| Error::Undo { path: dir.to_owned(), source })
+}
+
+/// Removes a tree, but nothing that is mounted in it.
+fn remove(tree: &Path) -> io::Result<()> {
+    rootfs_fetch::remove(tree).map_err(io::Error::other)
 }
 
 /// Root's state may be walked through, for the processes that leave root behind; a user's is

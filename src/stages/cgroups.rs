@@ -25,7 +25,9 @@ use crate::plan::step::{Because, StageName, Step, Undo};
 use crate::syscall::{Mkdir, Syscall, Write};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[command(next_help_heading = "The stage cgroups (rlimits obeys --memory and --pids-limit too)")]
+#[command(
+    next_help_heading = "The stage cgroups (comes along; rlimits obeys --memory and --pids-limit)"
+)]
 #[serde(transparent)]
 pub struct Cgroups {
     #[command(flatten)]

@@ -167,5 +167,6 @@ pub fn refused(planned: &Planned, errno: Errno) -> Error {
         errno,
         hint: known.or_else(|| call.remedy(errno)),
         code,
+        doubtful: planned.step.doubtful,
     }
 }

@@ -71,7 +71,7 @@ impl Stage for Overlay {
     }
 
     fn doubt(&self, spec: &Spec) -> Option<&'static str> {
-        let mounts = spec.layers.driver == Driver::Overlay && !spec.layers.found;
+        let mounts = spec.layers.driver == Driver::Overlay && !spec.layers.in_memory;
         if mounts {
             Some("the disk below your data directory can hold an upper layer")
         } else {
@@ -79,8 +79,8 @@ impl Stage for Overlay {
         }
     }
 
-    fn tried(&mut self, works: bool, spec: &mut Spec) -> Result<Option<&'static str>, Error> {
-        if works { Ok(None) } else { find::without_disk(self.keep.as_deref(), spec).map(Some) }
+    fn another_way(&mut self, spec: &mut Spec) -> Result<Option<&'static str>, Error> {
+        find::without_disk(self.keep.as_deref(), spec).map(Some)
     }
 
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
@@ -95,7 +95,8 @@ impl Stage for Overlay {
         } else {
             let overlay = Mount::new("overlay", spec.root(), MsFlags::empty());
             let overlay = overlay.with(options::of(spec));
-            steps.push(overlay.because("lay the writable layer over the others"));
+            let step = overlay.because("lay the writable layer over the others");
+            steps.push(if spec.layers.in_memory { step } else { step.doubtful() });
         }
         steps
     }

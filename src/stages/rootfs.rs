@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{MNT, OVERLAY, PID, ROOTFS, STAND_IN};
 use super::spec::Spec;
-use super::stage::{About, Stage};
+use super::stage::{About, Stage, Told};
 use crate::error::Error;
 use crate::layers::{Target, Volume};
 use crate::plan::step::{Because, StageName, Step, Undo};
@@ -65,7 +65,7 @@ impl Stage for Rootfs {
     }
 
     fn check(&self, spec: &Spec) -> Result<(), Error> {
-        volumes::check(&self.found, spec)
+        volumes::check(&self.found, &self.told(), spec)
     }
 
     fn prepare(&self, spec: &Spec) -> Vec<Step> {

@@ -84,16 +84,17 @@ pub trait Stage: Told + Send + Sync {
         None
     }
 
-    /// What can be found out only by making a sandbox with it, in words that follow "whether".
+    /// What of its steps is doubtful, in words that follow "whether".
     fn doubt(&self, _: &Spec) -> Option<&'static str> {
         None
     }
 
-    /// Is told whether such a sandbox could be made. Returns what is worth knowing about it.
+    /// Takes another way, as the kernel refused a step that was doubtful. Returns what is worth
+    /// knowing about that.
     ///
     /// # Errors
     /// When it cannot do without.
-    fn tried(&mut self, _works: bool, _: &mut Spec) -> Result<Option<&'static str>, Error> {
+    fn another_way(&mut self, _: &mut Spec) -> Result<Option<&'static str>, Error> {
         Ok(None)
     }
 }

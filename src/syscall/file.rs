@@ -137,7 +137,7 @@ impl Call for CopyTree {
     }
 
     fn by_hand(&self) -> Shell {
-        Shell::line(format!("cp -aT {} {}", sh_path(&self.0), sh_path(&self.1)))
+        Shell::line(format!("cp -RdT --preserve=mode {} {}", sh_path(&self.0), sh_path(&self.1)))
     }
 
     fn perform(&self) -> nix::Result<()> {

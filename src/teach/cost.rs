@@ -5,10 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
-use super::lab::Lab;
+use super::lab::{Lab, TIMEOUT};
 use super::lesson::Side;
 use super::pair::Outcome;
-use super::probe::TIMEOUT;
 use crate::error::Error;
 use crate::layers;
 use crate::plan::step::Undo;
@@ -47,13 +46,15 @@ fn one(lab: &Lab, side: &Side, dir: &Path, number: u32) -> Result<(f64, u64), Er
     let mut side = side.clone();
     side.settings.overlay.keep = Some(number.to_string());
     let (id, layers_base) = (Some(format!("{}-{number}", lab.id)), Some(dir.to_owned()));
-    let ready = lab.ready(Asked { id, layers_base, ..lab.asked(&side) })?;
-    let mut nothing = || 0;
-    let begin = Instant::now();
-    run(&ready.plan, Options::captured(&ready.spec, TIMEOUT).inside(&mut nothing))?;
-    let millis = begin.elapsed().as_secs_f64() * 1000.0;
-    let own = &ready.spec.layers.dir;
-    Ok((millis, blocks(own).map_err(Error::io("measure a layer"))? / 2))
+    let asked = Asked { id, layers_base, ..lab.asked(&side) };
+    lab.perform(&asked, |ready| {
+        let mut nothing = || 0;
+        let begin = Instant::now();
+        run(&ready.plan, Options::captured(&ready.spec, TIMEOUT).inside(&mut nothing))?;
+        let millis = begin.elapsed().as_secs_f64() * 1000.0;
+        let own = &ready.spec.layers.dir;
+        Ok((millis, blocks(own).map_err(Error::io("measure a layer"))? / 2))
+    })
 }
 
 /// What a tree takes on its disk, in blocks of 512 bytes. A file with two names counts twice.

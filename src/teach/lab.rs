@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::lesson::Side;
 use crate::error::Error;
 use crate::machine::host::Host;
 use crate::plan::step::StageName;
-use crate::run::ready::{Asked, Ready, Trials, ready};
+use crate::run::ready::{Asked, Ready, Trials, perform, ready};
 use crate::run::rootfs::Root;
-use crate::run::{Event, state};
+use crate::run::{Event, Options, run, state};
 use crate::stages::names::{OVERLAY, USER};
 use crate::stages::with_needs;
+
+/// How long a command may take.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all tasks share.
 #[derive(Clone, Debug)]
@@ -66,16 +70,32 @@ impl Lab {
         ready(asked, &self.host, &self.trials)
     }
 
+    /// Acts on the plan for what is asked.
+    ///
+    /// # Errors
+    /// As for [`perform`].
+    pub fn perform<T>(
+        &self,
+        asked: &Asked,
+        act: impl FnMut(&Ready) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        perform(asked, &self.host, &self.trials, act)
+    }
+
     /// Whether the disk below the user's data directory can hold an upper layer.
     ///
     /// # Errors
     /// What is not the machine's fault.
     pub fn has_disk_for_layers(&self) -> Result<bool, Error> {
         let asked = Asked { without: Vec::new(), ..self.asked(&Side::of(with_needs(OVERLAY))) };
-        match self.ready(asked) {
-            Ok(ready) => Ok(!ready.spec.layers.in_memory),
+        let made = self.perform(&asked, |ready| {
+            let mut nothing = || 0;
+            run(&ready.plan, Options::captured(&ready.spec, TIMEOUT).inside(&mut nothing))?;
+            Ok(!ready.spec.layers.in_memory)
+        });
+        match made {
             Err(error) if error.can_be_skipped() => Ok(true), // told where it is wanted
-            Err(error) => Err(error),
+            made => made,
         }
     }
 }

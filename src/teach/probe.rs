@@ -1,18 +1,17 @@
 //! Running a command on one side of a comparison.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use nix::unistd::Pid;
 
 use super::attacks::{ATTACK, Attack};
-use super::lab::Lab;
+use super::lab::{Lab, TIMEOUT};
 use super::lesson::Side;
 use super::pair::Outcome;
 use crate::error::{Error, errno_words};
 use crate::plan::command::{Command, PATH};
 use crate::run::join::{self, NAMESPACES};
-use crate::run::ready::{Asked, Ready};
+use crate::run::ready::Asked;
 use crate::run::{Event, Finished, Options, Running, run, start};
 use crate::stages::names::USER;
 
@@ -50,9 +49,6 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "uptime", command: "tr -s ' ' < /proc/self/timens_offsets" },
 ];
 
-/// How long a probe or an action may take.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A command for a shell, and where it runs.
 pub struct Task<'a> {
     /// What it shares with the others.
@@ -73,16 +69,13 @@ impl<'a> Task<'a> {
         Task { lab, side, attack: None, command, env: Vec::new() }
     }
 
-    /// The plan of it.
-    ///
-    /// # Errors
-    /// As for [`crate::run::ready::ready`].
-    pub fn ready(&self) -> Result<Ready, Error> {
-        self.lab.ready(Asked {
+    /// What is asked of the stages.
+    fn asked(&self) -> Asked {
+        Asked {
             command: self.command.map(|command| self.shell(command)),
             extra: self.attack.map(Attack::steps),
             ..self.lab.asked(self.side)
-        })
+        }
     }
 
     fn shell(&self, command: &str) -> Command {
@@ -114,18 +107,19 @@ impl<'a> Task<'a> {
     /// # Errors
     /// A stage's step that the kernel refused. A refused step of the attack is an outcome.
     pub fn run(&self) -> Result<Outcome, Error> {
-        let ready = self.ready()?;
-        let mut nothing = || 0;
-        let mut options = Options::captured(&ready.spec, TIMEOUT);
-        if self.command.is_none() {
-            options = options.inside(&mut nothing);
-        }
-        let mut watch;
-        if let Some(told) = self.lab.watch {
-            watch = move |event: Event| told(&event);
-            options.watch = Some(&mut watch);
-        }
-        outcome(run(&ready.plan, options))
+        outcome(self.lab.perform(&self.asked(), |ready| {
+            let mut nothing = || 0;
+            let mut options = Options::captured(&ready.spec, TIMEOUT);
+            if self.command.is_none() {
+                options = options.inside(&mut nothing);
+            }
+            let mut watch;
+            if let Some(told) = self.lab.watch {
+                watch = move |event: Event| told(&event);
+                options.watch = Some(&mut watch);
+            }
+            run(&ready.plan, options)
+        }))
     }
 
     /// Starts it, and leaves it in the background.
@@ -133,8 +127,10 @@ impl<'a> Task<'a> {
     /// # Errors
     /// A stage's step that the kernel refused.
     pub fn start(&self) -> Result<Running, Error> {
-        let ready = self.ready()?;
-        start(&ready.plan, Options { timeout: None, ..Options::captured(&ready.spec, TIMEOUT) })
+        self.lab.perform(&self.asked(), |ready| {
+            let options = Options::captured(&ready.spec, TIMEOUT);
+            start(&ready.plan, Options { timeout: None, ..options })
+        })
     }
 
     /// Runs it inside of a sandbox that runs already.

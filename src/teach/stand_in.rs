@@ -6,18 +6,17 @@
 
 use std::fs;
 use std::io::Write;
-use std::rc::Rc;
 
-use super::lab::Lab;
+use super::lab::{Lab, TIMEOUT};
 use super::lesson::{self, Place, Side};
 use super::pair::Outcome;
-use super::probe::{TIMEOUT, Task};
+use super::probe::Task;
 use crate::cgroups::{Limits, Memory, Pids};
 use crate::error::Error;
 use crate::plan::command::Command;
-use crate::run::ready::{Asked, Ready, Trials};
+use crate::run::ready::{Asked, Ready};
 use crate::run::{Options, Running, run, state};
-use crate::stages::names::{CGROUPS, OVERLAY, STAND_IN};
+use crate::stages::names::{CGROUPS, STAND_IN};
 use crate::stages::{Stages, with_needs};
 
 /// A command on the stand-in host, or in a sandbox on it.
@@ -154,7 +153,6 @@ fn open_bus() -> std::io::Result<()> {
 fn begin() -> Result<Lab, Error> {
     let mut lab = Lab::new(ROOTFS.into(), &[], false)?;
     lab.layers_base = Some(LAYERS.into());
-    lab.trials = Rc::new(Trials::knowing(OVERLAY, true)); // it would be in memory too
     fs::create_dir(LAYERS).map_err(Error::io("make a place for layers"))?;
     open_bus().map_err(Error::io("open a socket on the stand-in host"))?;
     Task::on(&Side::default(), &lab, Some(PAYROLL)).run()?;

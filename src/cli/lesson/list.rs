@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{LessonArgs, join_user, lab_for};
+use super::args::{LessonArgs, lab_for};
+use super::parts::join_user;
 use crate::cli::global::{Format, Global};
 use crate::error::Error;
 use crate::show;

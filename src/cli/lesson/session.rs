@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Write};
 
-use super::{break_out, chosen};
+use super::parts::{break_out, chosen};
 use crate::error::Error;
 use crate::plan::command::{Command, shell};
 use crate::run::ready::Asked;
@@ -121,8 +121,9 @@ impl<'a> Session<'a> {
         show::note(&format!("a shell in the sandbox of this part{powers}; `exit` ends it"));
         let argv = shell(part.with.changes_root());
         let command = Some(Command { argv, ..Command::default() });
-        let ready = self.lab.ready(Asked { command, ..asked })?;
-        run(&ready.plan, Options::through(&ready.spec))?;
+        self.lab.perform(&Asked { command, ..asked }, |ready| {
+            run(&ready.plan, Options::through(&ready.spec))
+        })?;
         Ok(())
     }
 

@@ -50,21 +50,21 @@ pub(super) fn check(keep: Option<&str>, spec: &Spec) -> Result<(), Error> {
     if spec.layers.driver == Driver::Vfs && !spec.layers.lowers.is_empty() {
         return Err(Error::usage("vfs copies one tree, not layers", "use `--storage overlay`"));
     }
-    if let Some(name) = keep {
-        if spec.layers.found && kept::lies_on(&spec.layers)? != stack(spec) {
-            return Err(Error::usage(
-                format!("`{name}` lies on another rootfs"),
-                "name that one with --rootfs, or choose another name",
-            ));
-        }
+    let Some(name) = keep.filter(|_| spec.layers.found) else { return Ok(()) };
+    if kept::lies_on(&spec.layers)? != stack(spec) {
+        return Err(Error::usage(
+            format!("`{name}` lies on another rootfs"),
+            "name that one with --rootfs, or choose another name",
+        ));
     }
-    Ok(())
+    // Only to tell early: the lock that counts is a step.
+    kept::hold(&spec.layers, name).map(drop)
 }
 
 /// What is done where the disk cannot hold an upper layer.
 pub(super) fn without_disk(keep: Option<&str>, spec: &mut Spec) -> Result<&'static str, Error> {
     if keep.is_some() {
-        return Err(Error::not_here(
+        return Err(Error::usage(
             "the disk below your data directory cannot hold an upper layer",
             "set SANDBOX_HOME to a directory on another filesystem, such as ext4 or tmpfs",
         ));

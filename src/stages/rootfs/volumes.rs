@@ -27,8 +27,15 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Without a layer to make the place in, the place must be there.
-pub(super) fn check(found: &[Volume], spec: &Spec) -> Result<(), Error> {
+/// What is told about the new root says nothing to a command that stays outside; and without a layer
+/// to make a place in, the place must be there.
+pub(super) fn check(found: &[Volume], told: &[String], spec: &Spec) -> Result<(), Error> {
+    if let Some(option) = told.first().filter(|_| !spec.changes_root()) {
+        return Err(Error::usage(
+            format!("`--{option}` is about the new root, and no stage steps into it"),
+            "add `--with chroot` or `--with pivot-root`",
+        ));
+    }
     match found.iter().find(|volume| volume.new) {
         Some(volume) if !spec.has(OVERLAY) => Err(Error::usage(
             format!("the rootfs has no `{}` to mount on", volume.target.display()),
