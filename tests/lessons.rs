@@ -262,3 +262,26 @@ fn what_was_done_is_remembered_and_all_lessons_run_in_a_row() {
         assert!(list().contains("(8 parts, all done)"), "{}", list());
     });
 }
+
+#[test]
+fn what_happens_in_a_lesson_is_told_a_line_each_as_it_happens() {
+    as_user("JSON lines", |who| {
+        let told = who.run(&["lesson", "2.uts", "--format", "jsonl"]).succeeds();
+        let events: Vec<Value> = told.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let kinds: Vec<&str> = events.iter().map(|one| one["event"].as_str().unwrap()).collect();
+        assert_eq!(kinds[..2], ["lesson", "part"]);
+        assert_eq!(kinds[kinds.len() - 2..], ["part-end", "lesson-end"]);
+        let count = |kind: &str| kinds.iter().filter(|one| **one == kind).count();
+        let part = &events[events.len() - 2];
+        assert_eq!(part["claims"].as_array().unwrap().len(), count("claim"));
+        assert_eq!(part["probes"].as_array().unwrap().len(), count("probe"));
+        assert_eq!(part["experiments"].as_array().unwrap().len(), count("experiment"));
+        assert!(count("probe") > 0 && count("claim") > 0 && count("call") == 0, "{kinds:?}");
+        let whole = json(who, &["lesson", "2.uts"]);
+        assert_eq!(whole["claims"], events[events.len() - 1]["claims"]);
+        assert_eq!(whole["parts"][0]["calls"], part["calls"]);
+        let told = who.run(&["lesson", "2.uts", "--format", "jsonl", "--trace"]).succeeds();
+        assert!(told.lines().any(|line| line.contains("\"event\":\"call\"")), "{told}");
+        who.run(&["ps", "--format", "jsonl"]).ends_with(2).complains(&["as it happens"]);
+    });
+}

@@ -268,3 +268,53 @@ fn unshare_of(who: &Who) -> std::process::Command {
     command.env("HOME", who.home()).env("XDG_RUNTIME_DIR", who.home().join("run"));
     command
 }
+
+#[test]
+fn a_mount_point_that_is_no_text_is_in_nobodys_way() {
+    as_root("a mount that is no text", |_| {
+        everybody("a mount that is no text", |who| {
+            who.run(&["rootfs", "fetch"]).succeeds();
+            let sandbox = who.sandbox(&[]);
+            // As a stick with a label in Latin-1.
+            let script = "stick=$(printf '%s/stick-\\351' $2) && mkdir \"$stick\" && \
+                mount -t tmpfs none \"$stick\" && exec setpriv --reuid $1 --regid $1 --clear-groups \
+                sh -c '\"$0\" run --level union -- echo ran && \"$0\" run --level cgroups \
+                --pids-limit 50 -- echo limited && \"$0\" doctor > /dev/null; \"$0\" clean' \"$0\"";
+            let dir = who.home().join("run");
+            let mut unshare = unshare_of(who);
+            unshare.args(["--mount", "sh", "-c", script]).arg(sandbox.get_program());
+            unshare.arg(who.uid.to_string()).arg(&dir);
+            let ran = Ran::of(&mut unshare, "a stick".to_owned()).ends_with(0);
+            assert_eq!(ran.stdout, "ran\nlimited\nnothing was left behind\n", "{}", ran.stderr);
+        });
+    });
+}
+
+#[test]
+fn a_process_that_only_has_the_number_of_a_sandbox_is_not_killed() {
+    everybody("a number that is another's by now", |who| {
+        let name = format!("number-{}", who.name);
+        let mut child = started(who, &name, &["--only", "uts"]);
+        let mut other = who.command("/bin/sleep").arg("6125").spawn().unwrap();
+        // As if the sandbox's process had ended, and this one had got its number.
+        let label = who.state().join(&name).join("label.json");
+        let text = fs::read_to_string(&label).unwrap();
+        let pid = text.split("\"pid\":").nth(1).unwrap().split(',').next().unwrap().to_owned();
+        fs::write(&label, text.replace(&pid, &other.id().to_string())).unwrap();
+        who.run(&["kill", &name]).succeeds();
+        assert_eq!(other.try_wait().unwrap(), None, "somebody else was killed");
+        fs::write(&label, text).unwrap();
+        who.run(&["kill", &name]).succeeds();
+        assert_eq!(child.wait().unwrap().code(), Some(137));
+        other.kill().unwrap();
+        other.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_directory_to_start_in_that_is_not_there_is_told_as_such() {
+    everybody("no such directory", |who| {
+        let ran = who.run(&["run", "--workdir", "/nowhere", "--", "true"]).ends_with(125);
+        ran.complains(&["chdir(\"/nowhere\")", "stage command", "`--workdir DIR`"]);
+    });
+}

@@ -1,6 +1,6 @@
 //! Layers that are kept under a name, for a later run to go on with.
 //!
-//! A kept layer is made under the id of its run, and gets its name when all of it is there: so what
+//! A kept layer is made under the id of its run, and gets its name when it has become a root: so what
 //! has a name is whole, and what has none the journal takes away.
 
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ pub fn named(base: &Path, name: &str) -> Result<Layers, Error> {
     }
     let dir = base.join(format!("{PREFIX}{name}"));
     let found = dir.exists();
-    Ok(Layers { dir, found, kept: true, ..Layers::default() })
+    Ok(Layers { dir, found, ..Layers::default() })
 }
 
 /// The layers that are kept under this name, whether they are whole or not.

@@ -32,8 +32,8 @@ pub struct Layers {
     pub lowers: Vec<PathBuf>,
     /// The directory for the writable layer and what belongs to it.
     pub dir: PathBuf,
-    /// Whether that directory stays when the sandbox ends.
-    pub kept: bool,
+    /// The name that directory gets once it is known to serve, to stay when the sandbox ends.
+    pub keep_as: Option<PathBuf>,
     /// Whether it is there already, from an earlier run.
     pub found: bool,
     /// Whether it is in memory, as the disk below cannot serve.

@@ -98,6 +98,7 @@ impl Stage for Overlay {
             let step = overlay.because("lay the writable layer over the others");
             steps.push(if spec.layers.in_memory { step } else { step.doubtful() });
         }
+        steps.extend(make::name(spec));
         steps
     }
 

@@ -52,7 +52,8 @@ fn one(lab: &Lab, side: &Side, dir: &Path, number: u32) -> Result<(f64, u64), Er
         let begin = Instant::now();
         run(&ready.plan, Options::captured(&ready.spec, TIMEOUT).inside(&mut nothing))?;
         let millis = begin.elapsed().as_secs_f64() * 1000.0;
-        let own = &ready.spec.layers.dir;
+        let layers = &ready.spec.layers;
+        let own = layers.keep_as.as_ref().unwrap_or(&layers.dir);
         Ok((millis, blocks(own).map_err(Error::io("measure a layer"))? / 2))
     })
 }

@@ -27,9 +27,13 @@ pub(super) fn look(
         Some(base) => base.clone(),
         None => layers::base()?,
     };
+    let new = Layers { dir: base.join(&spec.id), ..Layers::default() };
     let own = match keep {
-        Some(name) => kept::named(&base, name)?,
-        None => Layers { dir: base.join(&spec.id), ..Layers::default() },
+        Some(name) => match kept::named(&base, name)? {
+            kept if kept.found => kept,
+            kept => Layers { keep_as: Some(kept.dir), ..new },
+        },
+        None => new,
     };
     let (driver, lowers) = (storage.unwrap_or_default(), spec.layers.lowers.clone());
     spec.layers = Layers { driver, lowers, ..own };

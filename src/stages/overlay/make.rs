@@ -7,7 +7,7 @@ use nix::mount::MsFlags;
 
 use super::find::Found;
 use super::options::stack;
-use crate::layers::{Driver, Layers};
+use crate::layers::Driver;
 use crate::plan::step::{Because, Step, Undo};
 use crate::stages::names::UTS;
 use crate::stages::spec::Spec;
@@ -19,37 +19,39 @@ pub(super) fn on_disk(spec: &Spec, found: &Found) -> Vec<Step> {
     let hold = Flock(layers.below()).because("nobody else may write this layer meanwhile");
     if layers.found {
         let mut steps = vec![hold];
-        steps.extend(init_files(spec, layers, found));
+        steps.extend(init_files(spec, found));
         return steps;
     }
-    // A layer that is kept gets its name when it is whole: what has a name can be gone on with.
-    let dir = layers.dir.with_file_name(&spec.id);
-    let undo = Undo::Tree(dir.clone());
-    let new = Layers { dir, ..layers.clone() };
+    let undo = Undo::Tree(layers.dir.clone());
     let mut steps = Vec::new();
     if found.makes_base {
-        let base = new.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
+        let base = layers.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
         steps.push(MkdirAll(base, 0o755).because("a directory for all layers, which stays"));
     }
     if layers.in_memory {
-        steps.push(mkdir(new.dir, "a place for the layers").undone_by(undo));
+        steps.push(mkdir(layers.dir.clone(), "a place for the layers").undone_by(undo));
         return steps;
     }
-    let place = Mkdir(new.dir.clone(), 0o700).because("a place that nobody else looks into");
+    let place = Mkdir(layers.dir.clone(), 0o700).because("a place that nobody else looks into");
     steps.push(place.undone_by(undo));
-    steps.extend(inside(spec, &new));
-    steps.extend(init_files(spec, &new, found));
-    if new.driver == Driver::Vfs {
-        let copy = |from, why| CopyTree(from, new.upper()).because(why);
+    steps.extend(inside(spec));
+    steps.extend(init_files(spec, found));
+    if layers.driver == Driver::Vfs {
+        let copy = |from, why| CopyTree(from, layers.upper()).because(why);
         steps.push(copy(spec.rootfs.clone(), "everything, to have files of its own"));
-        steps.push(copy(new.init(), "and over it what no container shares"));
+        steps.push(copy(layers.init(), "and over it what no container shares"));
     }
-    if layers.kept {
-        let name = Rename(new.dir, layers.dir.clone());
-        steps.push(name.because("it is whole, and gets the name by which it is kept"));
+    if layers.keep_as.is_some() {
         steps.push(hold);
     }
     steps
+}
+
+/// What is kept gets its name when it has become a root: what has a name can be gone on with.
+pub(super) fn name(spec: &Spec) -> Option<Step> {
+    let layers = &spec.layers;
+    let name = Rename(layers.dir.clone(), layers.keep_as.clone()?);
+    Some(name.because("it serves: give it the name by which it is kept"))
 }
 
 /// In the sandbox, where no disk can serve.
@@ -60,12 +62,13 @@ pub(super) fn in_memory(spec: &Spec, found: &Found) -> Vec<Step> {
     }
     let memory = Mount::new("tmpfs", &layers.dir, MsFlags::empty()).with("mode=755");
     let mut steps = vec![memory.because("the disk cannot serve as an upper layer: use memory")];
-    steps.extend(inside(spec, layers));
-    steps.extend(init_files(spec, layers, found));
+    steps.extend(inside(spec));
+    steps.extend(init_files(spec, found));
     steps
 }
 
-fn inside(spec: &Spec, layers: &Layers) -> Vec<Step> {
+fn inside(spec: &Spec) -> Vec<Step> {
+    let layers = &spec.layers;
     let mut lines = OsString::new();
     for dir in stack(spec) {
         lines.push(dir);
@@ -84,7 +87,8 @@ fn inside(spec: &Spec, layers: &Layers) -> Vec<Step> {
 }
 
 /// The files that every container has for itself.
-fn init_files(spec: &Spec, layers: &Layers, found: &Found) -> Vec<Step> {
+fn init_files(spec: &Spec, found: &Found) -> Vec<Step> {
+    let layers = &spec.layers;
     let own = spec.hostname.as_deref().filter(|_| spec.has(UTS));
     let name = own.unwrap_or("localhost");
     let names = own.map_or("localhost".to_owned(), |own| format!("localhost {own}"));
