@@ -189,6 +189,23 @@ fn every_stage_is_explained_and_every_command_completed_and_in_the_manual() {
 }
 
 #[test]
+fn the_help_of_a_command_begins_with_what_the_list_of_commands_says_of_it() {
+    as_user("help", |who| {
+        let unwrapped = |args: &[&str]| {
+            let help = who.run(args).succeeds();
+            help.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let list = unwrapped(&["--help"]);
+        for command in sandbox::cli::command().get_subcommands() {
+            let about = command.get_about().unwrap().to_string();
+            assert!(list.contains(&about), "{about:?} is not in {list}");
+            let help = unwrapped(&[command.get_name(), "--help"]);
+            assert!(help.starts_with(&about), "{help} does not begin with {about:?}");
+        }
+    });
+}
+
+#[test]
 fn a_rootfs_is_made_once_listed_verified_and_removed() {
     everybody("rootfs commands", |who| {
         who.run(&["run", "--", "true"]).succeeds();

@@ -11,8 +11,9 @@ use super::amounts::{CpuSet, Cpus, Memory, PERIOD, Pids, Rate, Weight};
 use super::hierarchy::{Version, disk};
 use crate::error::Error;
 
-/// The limits that were asked for, with the names that users of docker and podman know. What is
-/// `None` or empty is left as it is.
+// The limits that were asked for, with the names that users of docker and podman know. What is
+// `None` or empty is left as it is. (`///` here would be the help of all of `update`.)
+#[allow(missing_docs)]
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {

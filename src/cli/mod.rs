@@ -49,6 +49,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)] // only the one that is called is built
 enum Command {
     /// Work through a lesson; without a number, list them
     Lesson(lesson::LessonArgs),
@@ -101,9 +102,11 @@ enum Command {
     Man(man::ManArgs),
 }
 
-/// The command line as it is, for tests and for whoever makes something of it.
+/// The command line with all its subcommands, for tests and for whoever makes something of it.
 pub fn command() -> clap::Command {
-    Cli::command()
+    let mut command = Cli::command();
+    command.build();
+    command
 }
 
 /// Parses the command line, does what it says, and prints what went wrong.
@@ -159,7 +162,7 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Rootfs(args) => rootfs::rootfs(args, global),
         Command::Doctor => doctor::doctor(global),
         Command::Clean => clean::clean(global),
-        Command::Completions(args) => completions::completions(args, Cli::command()),
-        Command::Man(args) => man::man(args, Cli::command()),
+        Command::Completions(args) => completions::completions(args, command()),
+        Command::Man(args) => man::man(args, command()),
     }
 }

@@ -29,7 +29,8 @@ pub struct Command {
     pub workdir: Option<PathBuf>,
 }
 
-/// How a command starts; no stage has to do with it.
+// How a command starts; no stage has to do with it. (`///` here would be the help of all of `run`.)
+#[allow(missing_docs)]
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "The command")]
 pub struct Start {

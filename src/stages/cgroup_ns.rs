@@ -14,7 +14,6 @@ use super::stage::{About, Stage};
 use crate::plan::step::{Because, StageName, Step};
 use crate::syscall::Unshare;
 
-/// It is told nothing.
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CgroupNs {}

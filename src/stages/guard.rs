@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::plan::step::{Because, StageName, Step};
 use crate::syscall::DropCapability;
 
-/// It is told nothing.
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guard {

@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::plan::step::{Because, StageName, Step};
 use crate::syscall::Mount;
 
-/// It is told nothing.
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Masks {

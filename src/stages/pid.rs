@@ -18,7 +18,6 @@ use super::stage::{About, Stage};
 use crate::plan::step::{Because, StageName, Step};
 use crate::syscall::{DieWithParent, Fork, Mount, Unshare};
 
-/// It is told nothing.
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pid {}

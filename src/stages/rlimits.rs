@@ -16,7 +16,6 @@ use super::stage::{About, Stage};
 use crate::plan::step::{Because, StageName, Step};
 use crate::syscall::Setrlimit;
 
-/// It is told nothing of its own, and obeys two limits of `cgroups`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rlimits {}

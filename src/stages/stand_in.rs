@@ -23,7 +23,6 @@ use crate::machine::programs;
 use crate::plan::step::{Because, StageName, Step, Undo};
 use crate::syscall::{Create, Syscall, Truncate, Write};
 
-/// It is told nothing from outside.
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StandIn {
