@@ -300,7 +300,10 @@ fn rlimits_take_the_place_of_cgroups_and_say_so() {
         let ran = run(&explicit);
         assert!(ran.status == 1 && ran.stderr.contains("out of memory"), "{}", ran.stderr);
         let cpus = ["--only", "rlimits", "--cpus", "0.5", "--", "true"];
-        run(&cpus).ends_with(125).complains(&["setrlimit(2) limits memory and the number"]);
+        run(&cpus).ends_with(2).complains(&[
+            "`--cpus` is for the stage `cgroups`, which is not chosen",
+            "add `--with cgroups --without rlimits`",
+        ]);
         if who.may_make_cgroups() {
             let reason = "this user may make cgroups: `rlimits` has no place to take";
             return elsewhere("rlimits, as a user", reason);

@@ -58,15 +58,13 @@ pub(crate) fn perform(
         let new: Vec<&String> = ready.notes.iter().filter(|note| !noted.contains(note)).collect();
         new.iter().for_each(|note| show::note(note));
         noted = ready.notes.clone();
-        let mut watch = |event: Event| {
-            if global.trace || step {
-                show::event(&event);
-            }
-        };
+        let mut watch = |event: Event| show::event(&event);
         let mut ask = |planned: &Planned| ask_to_go_on(planned);
         let mut options = Options::through(&ready.spec);
-        options.watch = Some(&mut watch);
         options.label = Some(label(ready));
+        if global.trace || step {
+            options.watch = Some(&mut watch);
+        }
         if step {
             options.ask = Some(&mut ask);
         }

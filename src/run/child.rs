@@ -25,7 +25,7 @@ pub(crate) fn perform(
     // ANCHOR: steps
     for (number, planned) in steps.iter().enumerate() {
         if number > 0 {
-            let waits = wires.stepping || planned.step.by_parent;
+            let waits = wires.pace == Pace::Asked || planned.step.by_parent;
             if waits && !wires.may_go() {
                 return 125;
             }
@@ -45,9 +45,13 @@ pub(crate) fn perform(
             }
             ref call => call.perform(),
         };
+        let step = u32::try_from(number).unwrap_or(u32::MAX);
         let errno = result.err().map_or(0, |errno| errno as i32);
         let micros = u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX);
-        wires.report(Report { errno, micros });
+        let parents_turn = steps.get(number + 1).is_some_and(|next| next.step.by_parent);
+        if wires.pace != Pace::Quiet || parents_turn || errno != 0 {
+            wires.report(Report { step, errno, micros });
+        }
         if errno != 0 {
             return 125;
         }
@@ -121,34 +125,54 @@ fn status(ended: WaitStatus) -> Option<u8> {
     }
 }
 
-/// One report of the child: 8 bytes, written and read whole.
+/// One report of the child: 12 bytes, written and read whole.
 pub(crate) struct Report {
+    /// The number of the step.
+    pub(crate) step: u32,
+    /// 0, or why the kernel refused it.
     pub(crate) errno: i32,
+    /// How long it took.
     pub(crate) micros: u32,
 }
 
 impl Report {
     pub(crate) fn read(events: &mut File) -> Option<Report> {
-        let mut bytes = [0; 8];
-        events.read_exact(&mut bytes).ok()?;
-        let [a, b, c, d, e, f, g, h] = bytes;
-        let errno = i32::from_ne_bytes([a, b, c, d]);
-        Some(Report { errno, micros: u32::from_ne_bytes([e, f, g, h]) })
+        let mut number = || {
+            let mut bytes = [0; 4];
+            events.read_exact(&mut bytes).ok()?;
+            Some(bytes)
+        };
+        Some(Report {
+            step: u32::from_ne_bytes(number()?),
+            errno: i32::from_ne_bytes(number()?),
+            micros: u32::from_ne_bytes(number()?),
+        })
     }
+}
+
+/// How much the parent wants to hear of the child's steps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Only when it is the parent's turn, and what goes wrong.
+    Quiet,
+    /// Each step.
+    Watched,
+    /// Each step, and it says when the next may be made.
+    Asked,
 }
 
 /// The child's ends of the pipes, at 3 and 4, where `pivot-root` lets them live.
 pub(crate) struct Wires {
     report: Option<OwnedFd>,
     wait: Option<OwnedFd>,
-    stepping: bool,
+    pace: Pace,
 }
 
 impl Wires {
     pub(crate) fn place(
         report: OwnedFd,
         wait: OwnedFd,
-        stepping: bool,
+        pace: Pace,
         output: Option<&Output>,
     ) -> nix::Result<Wires> {
         use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
@@ -161,12 +185,13 @@ impl Wires {
             nix::sys::resource::setrlimit(limit, OUTPUT_LIMIT, OUTPUT_LIMIT)?;
         }
         let (report, wait) = (high(report)?, high(wait)?);
-        Ok(Wires { report: Some(at(&report, 3)?), wait: Some(at(&wait, 4)?), stepping })
+        Ok(Wires { report: Some(at(&report, 3)?), wait: Some(at(&wait, 4)?), pace })
     }
 
     fn report(&mut self, report: Report) {
         if let Some(fd) = &self.report {
-            let bytes = [report.errno.to_ne_bytes(), report.micros.to_ne_bytes()].concat();
+            let Report { step, errno, micros } = report;
+            let bytes = [step.to_ne_bytes(), errno.to_ne_bytes(), micros.to_ne_bytes()].concat();
             let _ = nix::unistd::write(fd, &bytes);
         }
     }

@@ -1,9 +1,9 @@
 //! Performs a plan.
 //!
 //! The parent makes the `prepare` steps, each written to the journal first, and forks. The child
-//! makes the other steps (`child.rs`) and reports each through a pipe, as an errno and a time; parent
-//! and child hold the same plan, so that is all an error needs to cross. The pipe closes when the
-//! command starts. The parent waits, and takes away in reverse what it had prepared.
+//! makes the other steps (`child.rs`) and reports them through a pipe, as the number of the step, an
+//! errno and a time; parent and child hold the same plan, so that is all an error needs to cross. The
+//! pipe closes when the command starts. The parent waits, and takes away in reverse what it had prepared.
 //!
 //! There is one thread only: unshare(CLONE_NEWUSER) fails in a process with more.
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::child::Pace;
 use super::state::Label;
 use crate::plan::Planned;
 use crate::stages::spec::Spec;
@@ -54,6 +55,14 @@ impl<'a> Options<'a> {
     /// And with this to do in the sandbox, whose plan has no command.
     pub fn inside(self, inside: &'a mut dyn FnMut() -> u8) -> Options<'a> {
         Options { inside: Some(inside), ..self }
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        match (&self.ask, &self.watch) {
+            (Some(_), _) => Pace::Asked,
+            (None, Some(_)) => Pace::Watched,
+            (None, None) => Pace::Quiet,
+        }
     }
 
     pub(super) fn tell(&mut self, event: Event) {

@@ -101,8 +101,8 @@ pub(super) fn fork_and_follow(
         ForkResult::Child => {
             drop((pipes.events, pipes.go));
             signals.release_in_child();
-            let stepping = options.ask.is_some();
-            let status = match Wires::place(pipes.report, pipes.wait, stepping, output.as_ref()) {
+            let pace = options.pace();
+            let status = match Wires::place(pipes.report, pipes.wait, pace, output.as_ref()) {
                 Ok(mut wires) => child::perform(steps, &mut wires, begin, options.inside.take()),
                 Err(_) => 125,
             };
@@ -163,8 +163,8 @@ fn follow(
         if asked || planned.step.by_parent {
             let _ = go.write_all(b"g");
         }
-        next += 1;
         if planned.step.by_parent {
+            next += 1;
             continue;
         }
         if !readable_in_time(events.as_fd(), child.deadline) {
@@ -175,6 +175,10 @@ fn follow(
             options.tell(Event { planned, result: Ok(()), took: None });
             return Ok(());
         };
+        // Of those before it nothing was heard because nobody asked, and nothing went wrong.
+        let made = report.step as usize;
+        next = made + 1;
+        let planned = &steps[made];
         let result = if report.errno == 0 { Ok(()) } else { Err(Errno::from_raw(report.errno)) };
         let took = Some(Duration::from_micros(report.micros.into()));
         options.tell(Event { planned, result, took });

@@ -231,9 +231,18 @@ fn misplaced(all: &[Box<dyn Stage>], chosen: &[StageName]) -> Result<(), Error> 
         if let Some(option) = stage.told().iter().find(|option| !obeyed(option)) {
             let mut missing = with_needs(name);
             missing.retain(|stage| !chosen.contains(stage));
+            let in_its_place = all.iter().find(|other| {
+                let (rival, rivals) = (other.name(), other.conflicts());
+                chosen.contains(&rival)
+                    && (rivals.contains(&name) || stage.conflicts().contains(&rival))
+            });
+            let mut hint = format!("add `--with {}`", missing.join(","));
+            if let Some(rival) = in_its_place {
+                hint = format!("add `--with {} --without {}`", missing.join(","), rival.name());
+            }
             return Err(Error::usage(
                 format!("`--{option}` is for the stage `{name}`, which is not chosen"),
-                format!("add `--with {}`", missing.join(",")),
+                hint,
             ));
         }
     }

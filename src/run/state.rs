@@ -71,7 +71,7 @@ impl State {
                 Ok(State { dir: dir.to_owned(), journal, undos: Vec::new(), _lock: lock })
             }
             Err(source) => {
-                let _ = remove(dir);
+                let _ = remove_state(dir);
                 Err(Error::Io {
                     doing: format!("make the state directory `{}`", dir.display()),
                     source,
@@ -262,8 +262,16 @@ fn read_journal(dir: &Path) -> Result<Vec<Undo>, Error> {
     Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()).collect())
 }
 
+/// Removes what is ours; all else in the directory the journal has named.
 fn remove_state(dir: &Path) -> Result<(), Error> {
-    remove(dir).map_err(|source| Error::Undo { path: dir.to_owned(), source })
+    for file in [LABEL, JOURNAL, LOCK] {
+        let _ = fs::remove_file(dir.join(file));
+    }
+    match fs::remove_dir(dir) {
+        // Without its lock it was dead to somebody who swept just now.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|source| Error::Undo { path: dir.to_owned(), source }),
+    }
 }
 
 /// Removes a tree, but nothing that is mounted in it.
