@@ -220,6 +220,7 @@ pub fn check(names: &[StageName], told: &Stages) -> Result<(), Error> {
     choose(&asked, &told.clone().list(), &host).map(drop)
 }
 
+// ANCHOR: misplaced
 /// An option does nothing without its stage, so it is refused.
 fn misplaced(all: &[Box<dyn Stage>], chosen: &[StageName]) -> Result<(), Error> {
     let obeyed = |option: &String| {
@@ -248,6 +249,7 @@ fn misplaced(all: &[Box<dyn Stage>], chosen: &[StageName]) -> Result<(), Error> 
     }
     Ok(())
 }
+// ANCHOR_END: misplaced
 
 /// Each stage has what it needs, and no two do the same.
 fn fit(all: &[Box<dyn Stage>], chosen: &[StageName]) -> Result<(), Error> {

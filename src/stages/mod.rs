@@ -60,6 +60,7 @@ macro_rules! stages {
     };
 }
 
+// ANCHOR: stages
 // Every stage, in the order in which they run. The order of teaching is the lessons' business.
 stages! {
     guard::Guard,         // before anything else: what is given up nobody in here has
@@ -81,6 +82,7 @@ stages! {
     rlimits::Rlimits,     // they are for the command, not for us
     init::Init,           // at the very end: the command is its child
 }
+// ANCHOR_END: stages
 
 /// The stages as they are when nothing is told to them, in the order in which they run.
 pub static STAGES: LazyLock<Vec<Box<dyn Stage>>> = LazyLock::new(|| Stages::default().list());

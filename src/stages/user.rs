@@ -57,12 +57,14 @@ impl Stage for User {
         }
     }
 
+    // ANCHOR: joins
     fn joins(&self, spec: &Spec) -> Joins {
         if spec.host.privileged || spec.stages.is_empty() {
             return Joins::No;
         }
         Joins::Saying("not root: the stage `user` joins, to give the other stages their privilege")
     }
+    // ANCHOR_END: joins
 
     fn look(&mut self, spec: &mut Spec) -> Result<(), Error> {
         if !self.map_auto {

@@ -105,6 +105,7 @@ impl Call for Setns {
     }
 }
 
+// ANCHOR: sethostname
 /// sethostname(2)
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sethostname(pub String);
@@ -129,6 +130,7 @@ impl Call for Sethostname {
         None
     }
 }
+// ANCHOR_END: sethostname
 
 /// open(2) and write(2) to /proc/self/timens_offsets: so many seconds more since boot.
 #[derive(Clone, Debug, PartialEq)]

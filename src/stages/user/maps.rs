@@ -6,6 +6,7 @@ use crate::machine::ids::SubIds;
 use crate::plan::step::{Because, Step};
 use crate::syscall::{MapIds, Write};
 
+// ANCHOR: one
 /// Root inside is this user outside, and nobody else is mapped: everybody may do that.
 pub(super) fn one(uid: u32, gid: u32) -> [Step; 3] {
     let own = |file: &str| PathBuf::from("/proc/self").join(file);
@@ -20,6 +21,7 @@ pub(super) fn one(uid: u32, gid: u32) -> [Step; 3] {
             .forgettable(),
     ]
 }
+// ANCHOR_END: one
 
 /// Other people's ids a program maps that is allowed to, from outside.
 pub(super) fn many(uid: u32, gid: u32, ids: &SubIds) -> [Step; 2] {
