@@ -78,7 +78,7 @@ impl Flag {
 
     /// Whether its stage comes along when it is told.
     fn brings_its_stage(&self) -> bool {
-        ["cgroups", "init"].contains(&self.stage)
+        ["cgroups", "init", "nice"].contains(&self.stage)
     }
 }
 
@@ -165,6 +165,7 @@ fn a_value_that_cannot_be_is_refused_in_the_same_words_at_both_doors() {
             ("uts", "--hostname", name.as_str(), "hostname", "a hostname has 1 to 64 bytes"),
             ("cgroups", "--memory", "12", "memory", "no process can start in less than `1m`"),
             ("mnt", "--propagation", "sideways", "propagation", "private"),
+            ("nice", "--nice", "20", "nice", "a niceness is a number from -20 to 19"),
             ("rootfs", "--tmpfs", "mnt", "tmpfs", "begins with `/`"),
         ];
         for (stage, flag, value, key, told) in cases {

@@ -153,6 +153,26 @@ fn root_in_a_sandbox_has_given_up_what_no_namespace_holds() {
 }
 
 #[test]
+fn nice_is_inherited_and_the_kernel_lets_nobody_but_root_take_it_back() {
+    let nice = |who: &Who, args: &[&str]| {
+        who.run(&[&["run", "--only"], args, &["--", "sh", "-c", "nice; (nice)"]].concat())
+    };
+    everybody("nice", |who| {
+        assert_eq!(nice(who, &["nice", "--nice", "5"]).succeeds(), "5\n5\n");
+        assert_eq!(nice(who, &["nice"]).succeeds(), "19\n19\n");
+        assert_eq!(nice(who, &["uts", "--nice", "7"]).succeeds(), "7\n7\n");
+        let away = nice(who, &["uts", "--without", "nice", "--nice", "7"]).ends_with(2);
+        away.complains(&["`--nice` is for the stage `nice`, which is not chosen"]);
+        let less = nice(who, &["nice,user", "--nice", "-5"]);
+        if who.is_root() {
+            assert_eq!(less.succeeds(), "-5\n-5\n");
+        } else {
+            less.ends_with(125).complains(&["EACCES", "only the machine's root less"]);
+        }
+    });
+}
+
+#[test]
 fn input_output_and_fifty_megabytes_pass_through() {
     everybody("pipes", |who| {
         let args = ["run", "--", "sh", "-c", "wc -c; head -c 50000000 /dev/zero; echo >&2 said"];

@@ -9,8 +9,8 @@ use common::{Ran, Who, everybody, has};
 
 /// The calls that plans are made of, as the kernel knows them.
 const CALLS: &str = "fork,vfork,clone,clone3,prctl,setgroups,setresgid,setresuid,unshare,\
-    sethostname,prlimit64,mount,umount2,pivot_root,chroot,chdir,close_range,mkdir,symlink,symlinkat,\
-    execve,sendto,openat,open,write,rename,renameat,renameat2,flock,truncate,chown,fchownat";
+    sethostname,prlimit64,setpriority,mount,umount2,pivot_root,chroot,chdir,close_range,mkdir,symlink,\
+    symlinkat,execve,sendto,openat,open,write,rename,renameat,renameat2,flock,truncate,chown,fchownat";
 
 #[test]
 fn the_plan_is_what_strace_sees_in_the_same_order() {

@@ -11,6 +11,7 @@ mod masks;
 mod mnt;
 pub mod names;
 mod net;
+mod nice;
 mod overlay;
 mod pid;
 mod pivot_root;
@@ -65,6 +66,7 @@ macro_rules! stages {
 stages! {
     guard::Guard,         // before anything else: what is given up nobody in here has
     cgroups::Cgroups,     // before `user`: the place in the tree is the host's to give
+    nice::Nice,           // before `user` too: who makes a user namespace may give way only
     user::User,           // then this: it grants the privilege that all others need
     cgroup_ns::CgroupNs,  // before the mounts, so that a cgroup mount shows the new root
     mnt::Mnt,             // before anything is mounted, so that no mount reaches the host

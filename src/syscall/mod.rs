@@ -24,7 +24,8 @@ pub use mount::{Mount, PivotRoot, Umount2};
 pub use namespace::{CLONE_NEWTIME, Sethostname, Setns, TimeOffset, Unshare};
 pub use net::LoopbackUp;
 pub use process::{
-    CloneIntoCgroup, CloneIntoNamespaces, DieWithParent, Execve, Fork, PidfdOpen, Setrlimit,
+    CloneIntoCgroup, CloneIntoNamespaces, DieWithParent, Execve, Fork, PidfdOpen, Setpriority,
+    Setrlimit,
 };
 
 /// Makes one type of many calls, so that a plan can hold, copy and compare them.
@@ -57,7 +58,7 @@ macro_rules! calls {
 
 calls! {
     // process.rs
-    Fork CloneIntoNamespaces CloneIntoCgroup DieWithParent Setrlimit PidfdOpen Execve
+    Fork CloneIntoNamespaces CloneIntoCgroup DieWithParent Setrlimit Setpriority PidfdOpen Execve
     // identity.rs
     DropCapability ClearGroups Setresgid Setresuid SetDumpable MapIds
     // namespace.rs

@@ -154,6 +154,36 @@ impl Call for Setrlimit {
     }
 }
 
+/// setpriority(2): how far this process gives way to others that want the processor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setpriority(pub i32);
+
+impl Call for Setpriority {
+    fn strace(&self) -> String {
+        format!("setpriority(PRIO_PROCESS, 0, {})", self.0)
+    }
+
+    fn by_hand(&self) -> Shell {
+        Shell::line(format!("renice {} -p $$ >/dev/null", self.0))
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        let done = rustix::process::setpriority_process(None, self.0);
+        done.map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+    }
+
+    fn remedy(&self, errno: Errno) -> Option<String> {
+        if errno == Errno::EACCES {
+            return say(
+                "everybody may give way further, only the machine's root less (or who has a \
+                        limit for it: see `ulimit -e`): take a greater number, `nice` prints where \
+                        you are",
+            );
+        }
+        None
+    }
+}
+
 /// pidfd_open(2) of this process, kept as this descriptor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PidfdOpen(pub i32, pub i32);
