@@ -105,6 +105,14 @@ fn the_picture_of_the_rooms_is_made_from_the_table() {
 }
 
 #[test]
+fn the_stage_that_contributors_are_shown_is_the_one_that_is_compiled() {
+    let shown = text(Path::new("CONTRIBUTING.md"));
+    assert!(
+        shown.contains(&format!("```rust,ignore\n{}```\n", text(Path::new("src/stages/nice.rs"))))
+    );
+}
+
+#[test]
 fn the_rooms_below_the_screen_print_nothing() {
     let prints = Regex::new(r"\b(e?print(ln)?|dbg)!|\banstream\b").unwrap();
     for room in ["machine", "syscall", "plan", "stages", "teach"] {
