@@ -295,6 +295,8 @@ fn a_process_that_only_has_the_number_of_a_sandbox_is_not_killed() {
     everybody("a number that is another's by now", |who| {
         let name = format!("number-{}", who.name);
         let mut child = started(who, &name, &["--only", "uts"]);
+        // The kernel tells in hundredths of a second when a process began.
+        std::thread::sleep(Duration::from_millis(20));
         let mut other = who.command("/bin/sleep").arg("6125").spawn().unwrap();
         // As if the sandbox's process had ended, and this one had got its number.
         let label = who.state().join(&name).join("label.json");

@@ -218,6 +218,7 @@ pub fn descendants(of: Pid) -> Vec<i32> {
 pub fn assert_nothing_left(who: &Who) {
     until("nothing is left", 10, || {
         let would = who.run(&["clean", "--dry-run", "--format", "json"]).succeeds();
-        would.contains("\"removed\":[]")
+        let would: serde_json::Value = serde_json::from_str(&would).unwrap();
+        would["removed"] == serde_json::json!([])
     });
 }
