@@ -46,6 +46,7 @@ fn main() {
             become_them(who);
             let steps: usize = sets.iter().map(kill_after_every_step).sum();
             println!("{}: killed {steps} times, in {} sets of stages", who.name, sets.len());
+            kill_while_a_layer_is_kept(who);
         });
     });
     println!("test {TEST} ... ok");
@@ -120,9 +121,7 @@ fn kill_after_every_step(set: &Set) -> usize {
     assert!(count > 2, "{}: only {count} steps", set.name);
     for step in 0..=count {
         let what = format!("{} after {step} of {count} steps", set.name);
-        let child = perform_and_die(&ready, step);
-        let killed = WaitStatus::Signaled(child, Signal::SIGKILL, false);
-        assert_eq!(waitpid(child, None), Ok(killed), "{what}");
+        assert_killed(perform_and_die(&ready, step), &what);
         assert_nobody_is_left(&what);
         sweep(&host.state_base).unwrap();
         for path in put_there(&ready) {
@@ -130,6 +129,41 @@ fn kill_after_every_step(set: &Set) -> usize {
         }
     }
     count
+}
+
+/// What has a name is whole: a later run can go on with it.
+fn kill_while_a_layer_is_kept(who: &Who) {
+    let host = Host::gather();
+    let id = format!("killed-{}", getpid());
+    let keep = format!("--keep={id}");
+    let mut stages = levels::level("union").unwrap();
+    stages.retain(|stage| *stage != "cgroups");
+    let args = ["--only", &stages.join(","), &keep].map(str::to_owned).to_vec();
+    let set = Set { name: format!("{}: union that keeps", who.name), args };
+    let ready = planned(&set, &id, &host);
+    let kept = ready.spec.layers.keep_as.clone().unwrap();
+    let count = ready.plan.steps.len();
+    let mut named = 0;
+    for step in 0..=count {
+        let what = format!("{} after {step} of {count} steps", set.name);
+        assert_killed(perform_and_die(&ready, step), &what);
+        assert_nobody_is_left(&what);
+        sweep(&host.state_base).unwrap();
+        assert!(!ready.spec.layers.dir.exists(), "{what}: layers without a name are left");
+        if kept.exists() {
+            named += 1;
+            assert_killed(perform_and_die(&planned(&set, &id, &host), usize::MAX), &what);
+            sweep(&host.state_base).unwrap();
+            rootfs_fetch::remove(&kept).unwrap();
+        }
+    }
+    assert!(0 < named && named < count, "{}: {named} of {count} kept", set.name);
+}
+
+#[track_caller]
+fn assert_killed(child: Pid, what: &str) {
+    let killed = WaitStatus::Signaled(child, Signal::SIGKILL, false);
+    assert_eq!(waitpid(child, None), Ok(killed), "{what}");
 }
 
 /// Performs so many steps of a plan, in a child that then kills itself.
