@@ -173,6 +173,26 @@ fn nice_is_inherited_and_the_kernel_lets_nobody_but_root_take_it_back() {
 }
 
 #[test]
+fn sigpipe_is_as_the_caller_had_it() {
+    everybody("sigpipe", |who| {
+        for args in [&["run"][..], &["run", "--init"], &["run", "--level", "union"]] {
+            let args = [args, &["--", "grep", "SigIgn", "/proc/self/status"]].concat();
+            for (option, bit) in [("--default-signal=PIPE", 0), ("--ignore-signal=PIPE", 1)] {
+                let sandbox = who.sandbox(&args);
+                let mut command = who.command("/usr/bin/env");
+                command.arg(option).arg(sandbox.get_program()).args(sandbox.get_args());
+                let printed = Ran::of(&mut command, format!("{option} {args:?}")).succeeds();
+                let mask = printed.strip_prefix("SigIgn:\t").unwrap().trim_end();
+                let mask = u64::from_str_radix(mask, 16).unwrap();
+                assert_eq!(mask >> 12 & 1, bit, "{option} {args:?}: {printed}");
+            }
+        }
+        let piped = who.run(&["run", "--", "sh", "-c", "yes | head -n 1"]);
+        assert_eq!((piped.stdout.as_str(), piped.stderr.as_str()), ("y\n", ""));
+    });
+}
+
+#[test]
 fn input_output_and_fifty_megabytes_pass_through() {
     everybody("pipes", |who| {
         let args = ["run", "--", "sh", "-c", "wc -c; head -c 50000000 /dev/zero; echo >&2 said"];
@@ -194,7 +214,11 @@ fn input_output_and_fifty_megabytes_pass_through() {
 /// Starts a sandbox and waits until its command runs.
 fn started(who: &Who, name: &str, args: &[&str]) -> std::process::Child {
     let args = [&["run", "--name", name], args, &["--", "sleep", "6123"]].concat();
-    let child = who.sandbox(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let sandbox = who.sandbox(&args);
+    // Who starts the tests in the background has these ignored, and so would the command.
+    let mut command = who.command("/usr/bin/env");
+    command.arg("--default-signal=INT,HUP").arg(sandbox.get_program()).args(sandbox.get_args());
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for("the sandbox to run", || {
         who.run(&["ps", "--format", "json"]).succeeds().contains(&format!("\"{name}\""))
     });

@@ -9,6 +9,7 @@ pub mod process;
 pub mod programs;
 pub mod scope;
 pub(crate) mod sealed;
+pub(crate) mod sigpipe;
 pub mod userns;
 
 pub use rootfs_fetch::mounts;

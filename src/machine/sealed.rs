@@ -75,6 +75,7 @@ pub(crate) fn start_again() -> Result<(), Error> {
         CString::new([name.into_vec(), value.into_vec()].join(&b'=')).unwrap_or_default()
     });
     let (words, variables) = (words.collect::<Vec<_>>(), variables.collect::<Vec<_>>());
+    super::sigpipe::give_back();
     match nix::unistd::fexecve(&copy, &words, &variables) {
         Ok(never) => match never {},
         Err(errno) => Err(Error::io("start this program from memory")(errno)),
