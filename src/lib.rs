@@ -8,6 +8,8 @@
 pub mod cgroups;
 pub mod cli;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod layers;
 pub mod machine;
 pub mod plan;

@@ -24,6 +24,8 @@
 
 mod archive;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod image;
 pub mod mounts;
 mod progress;

@@ -69,7 +69,7 @@ fn real(path: &Path) -> io::Result<PathBuf> {
     Ok(fs::canonicalize(parent.unwrap_or(Path::new(".")))?.join(name))
 }
 
-fn parse(table: &[u8]) -> io::Result<Vec<Mount>> {
+pub(crate) fn parse(table: &[u8]) -> io::Result<Vec<Mount>> {
     let lines = table.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let mount = |line| {
         mount(line).ok_or_else(|| {

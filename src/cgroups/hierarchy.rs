@@ -71,9 +71,13 @@ impl Hierarchies {
     /// Looks at this machine.
     pub fn gather() -> Hierarchies {
         let mounts = mounts::table().unwrap_or_default();
-        let own = fs::read("/proc/self/cgroup").unwrap_or_default();
+        Hierarchies::of(&fs::read("/proc/self/cgroup").unwrap_or_default(), &mounts)
+    }
+
+    /// What a /proc/self/cgroup says, where these are the mounts.
+    pub(crate) fn of(own: &[u8], mounts: &[Mount]) -> Hierarchies {
         let lines = own.split(|byte| *byte == b'\n');
-        Hierarchies(lines.filter_map(|line| hierarchy(line, &mounts)).collect())
+        Hierarchies(lines.filter_map(|line| hierarchy(line, mounts)).collect())
     }
 
     /// The CPUs and the memory nodes that our own cgroup may use, as cpuset(7) writes them: in

@@ -90,6 +90,11 @@ fn denied(url: &str) -> Error {
     server(url, "the registry denies access, and does not say what it wants")
 }
 
+#[cfg(fuzzing)]
+pub(crate) fn addresses(text: &str) -> Vec<Option<String>> {
+    challenges(text).map(|challenge| address(&challenge, "name")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

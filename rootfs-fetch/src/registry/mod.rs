@@ -1,6 +1,6 @@
 //! Asking an OCI registry for an image.
 
-mod auth;
+pub(crate) mod auth;
 mod download;
 mod http;
 mod manifest;
