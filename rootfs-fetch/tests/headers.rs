@@ -200,6 +200,8 @@ fn what_cannot_be_made_here_takes_the_place_of_what_was_there_and_links_to_it_ar
         assert!(rootfs.path.join(name).symlink_metadata().is_err(), "{name}");
     }
     assert_eq!(fs::read(rootfs.path.join("same")).expect("a file"), b"a file");
+    let all = archive().entry(b'6', "only", "").end();
+    place.image(&[archive().file("only", "").end(), all]).expect("an image of nothing");
     let place = Playground::new();
     place.refuses(archive().entry(b'3', "n", "").hard_link("l", "other"), "`l`");
 }

@@ -89,6 +89,16 @@ pub(crate) fn number(field: &[u8]) -> Option<i128> {
     if digits.is_empty() { Some(0) } else { i128::from_str_radix(digits, 8).ok() }
 }
 
+/// Writes down when a file was changed, before 1970 too.
+pub(crate) fn set_time(header: &mut tar::Header, seconds: i64) {
+    if let Ok(seconds) = u64::try_from(seconds) {
+        return header.set_mtime(seconds);
+    }
+    let field = &mut header.as_old_mut().mtime;
+    field.fill(0xff);
+    field[4..].copy_from_slice(&seconds.to_be_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +117,11 @@ mod tests {
             (b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", u64::MAX.into()),
         ] {
             assert_eq!(number(field), Some(value), "{field:?}");
+        }
+        let mut header = tar::Header::new_gnu();
+        for seconds in [-1, i64::MIN, 0, 7, i64::MAX] {
+            set_time(&mut header, seconds);
+            assert_eq!(number(&header.as_old().mtime), Some(seconds.into()));
         }
         assert_eq!(number(b"0000844\0"), None);
         assert_eq!(number(b"hello\0\0\0"), None);

@@ -66,13 +66,14 @@ pub(crate) fn fill(file: &Path, root: &Path, means: &Means) -> Result<String, Er
             None => {
                 fs::remove_dir(root).map_err(Error::io("remove", root))?;
                 fs::rename(&unpacked, root).map_err(Error::io("move", root))?;
+                if fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none()) {
+                    let problem = format!("`{shown}` has nothing in it");
+                    return Err(Error::Usage { problem, hint: None });
+                }
                 format!("the archive {shown}{}", left_out(skipped))
             }
         }
     };
-    if fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none()) {
-        return Err(Error::Usage { problem: format!("`{shown}` has nothing in it"), hint: None });
-    }
     skeleton::complete(root)?;
     Ok(text::shown(words.as_bytes()))
 }

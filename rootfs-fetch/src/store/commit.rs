@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::change::Existing;
 use super::{About, Rootfs, Store};
+use crate::archive::holes::Holes;
 use crate::archive::upper::{copy, write_tar};
 use crate::error::Error;
 
@@ -30,7 +31,9 @@ impl Store {
             copy(upper, &new.join("layer")).map_err(Error::io("copy the layer", upper))?;
             let file = new.join("layer.tar");
             let out = File::create(&file).map_err(Error::io("write", &file))?;
-            write_tar(upper, out).map_err(Error::io("write", &file))?;
+            let mut holes = Holes::new(&out);
+            let written = write_tar(upper, &mut holes).and_then(|()| holes.finish());
+            written.map_err(Error::io("write", &file))?;
             Ok(About { source: format!("a layer over {base}"), base: Some(base.to_owned()) })
         })
     }
