@@ -28,7 +28,7 @@ pub(crate) fn data_dir() -> Result<PathBuf, Error> {
     if let Some(user) = called_by {
         return Ok(user.dir.join(".local/share/sandbox/rootfs"));
     }
-    let strategy = etcetera::choose_base_strategy().map_err(|_| Error::Usage {
+    let strategy = etcetera::choose_base_strategy().map_err(|_| Error::Unfit {
         problem: "the environment does not say where your home directory is".to_owned(),
         hint: Some("set HOME, or SANDBOX_HOME to a directory of your choice".to_owned()),
     })?;

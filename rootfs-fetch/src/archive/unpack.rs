@@ -380,7 +380,7 @@ fn unreadable(last: &[u8], error: &io::Error) -> Error {
         _ => shown(words.as_bytes()),
     };
     if last.is_empty() {
-        return Error::Usage {
+        return Error::Unfit {
             problem: format!("this is no tar archive: {problem}"),
             hint: Some(
                 "a rootfs can be imported from a tar archive, an OCI layout, or what `docker \

@@ -162,7 +162,7 @@ impl Config {
 
 fn refuse(problem: String) -> Error {
     let problem = printable(problem.as_bytes());
-    Error::Usage { problem, hint: Some("use another image".to_owned()) }
+    Error::Unfit { problem, hint: Some("use another image".to_owned()) }
 }
 
 /// Reads JSON.
@@ -170,7 +170,7 @@ fn refuse(problem: String) -> Error {
 /// # Errors
 /// When it is not what is expected.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Usage {
+    serde_json::from_slice(bytes).map_err(|error| Error::Unfit {
         problem: printable(format!("{what} cannot be understood: {error}").as_bytes()),
         hint: None,
     })

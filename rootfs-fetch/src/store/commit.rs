@@ -17,14 +17,8 @@ impl Store {
     /// When the name is taken or cannot be one, or when something cannot be read or written; then
     /// nothing of it is left.
     pub fn commit(&self, name: &str, base: &str, upper: &Path) -> Result<Rootfs, Error> {
-        self.expect(base)?;
-        if self.get(name)?.is_some() {
-            return Err(Error::Usage {
-                problem: format!("there is a rootfs `{name}` already"),
-                hint: Some("choose another name, or `sandbox rootfs remove` it first".to_owned()),
-            });
-        }
-        self.make_dir(name, Existing::Keep, |new| {
+        self.make_dir(name, Existing::Refuse, |new| {
+            self.expect(base)?;
             // What root of a container made with a set-user-ID bit is nothing for others here.
             let closed = fs::Permissions::from_mode(0o700);
             fs::set_permissions(new, closed).map_err(Error::io("set the mode of", new))?;
