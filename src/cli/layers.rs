@@ -114,7 +114,7 @@ pub(crate) fn commit(args: &CommitArgs, global: &Global) -> Result<u8, Error> {
     let _held = kept::hold(&layers, &args.name)?;
     let store = Store::open(None)?;
     let below = &lowers[1..];
-    let all: Vec<Rootfs> = store.list()?.into_iter().filter_map(|(_, it)| it.ok()).collect();
+    let all: Vec<Rootfs> = store.list()?.into_iter().filter_map(|one| one.found.ok()).collect();
     let whole = |rootfs: &Rootfs| [rootfs.layers.clone(), vec![rootfs.path.clone()]].concat();
     let base = all.iter().find(|rootfs| whole(rootfs) == below).ok_or_else(|| {
         Error::usage(

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use rootfs_fetch::{Fetch, Progress, Rootfs, SOURCE_NOTICE, Source, Store, Verified};
+use rootfs_fetch::{Fetch, Listed, Progress, Rootfs, SOURCE_NOTICE, Source, Store, Verified};
 use serde_json::{Value, json};
 
 use super::global::Global;
@@ -210,9 +210,9 @@ fn rootfs_json(rootfs: &Rootfs) -> Value {
 fn list(store: &Store, json: bool) -> Result<u8, Error> {
     let all = store.list()?;
     if json {
-        let one = |(name, found): &(String, Result<Rootfs, rootfs_fetch::Error>)| match found {
+        let one = |listed: &Listed| match &listed.found {
             Ok(rootfs) => rootfs_json(rootfs),
-            Err(error) => json!({ "name": name, "broken": error.to_string() }),
+            Err(error) => json!({ "name": listed.name, "broken": error.to_string() }),
         };
         let all: Vec<Value> = all.iter().map(one).collect();
         anstream::println!("{:#}", json!({ "store": store.dir(), "rootfs": all }));
@@ -223,8 +223,8 @@ fn list(store: &Store, json: bool) -> Result<u8, Error> {
         return Ok(0);
     }
     show::note(&format!("they are in {}", store.dir().display()));
-    let widest = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0).min(24);
-    for (name, found) in all {
+    let widest = all.iter().map(|one| one.name.len()).max().unwrap_or(0).min(24);
+    for Listed { name, found } in all {
         let name = format!("{name:widest$}  ");
         let text = found.map_or_else(|error| format!("broken: {error}"), |rootfs| rootfs.source);
         anstream::print!("{}", hang(&name, widest + 2, &text));

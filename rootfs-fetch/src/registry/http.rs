@@ -100,8 +100,8 @@ impl Client {
         url: &str,
         headers: &[(&str, &str)],
     ) -> Result<Response<Body>, Failure> {
-        let no_address = || Failure::from(server(url, "leads to what is no address"));
-        let mut at: Uri = url.parse().map_err(|_| no_address())?;
+        let no_address = |problem| Failure::from(server(url, problem));
+        let mut at: Uri = url.parse().map_err(|_| no_address("this is no address"))?;
         let mut headers = headers.to_vec();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.agent.get(&at);
@@ -110,7 +110,8 @@ impl Client {
             }
             let answer = request.call().map_err(|error| failure(url, &error, ""))?;
             let Some(location) = redirect::location(&answer) else { return Ok(answer) };
-            let next = redirect::join(&at, &location).ok_or_else(no_address)?;
+            let next = redirect::join(&at, &location);
+            let next = next.ok_or_else(|| no_address("leads to what is no address"))?;
             if !redirect::same_server(&at, &next) {
                 headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
             }

@@ -45,6 +45,15 @@ pub struct Rootfs {
     pub layers: Vec<PathBuf>,
 }
 
+/// What stands in the store under a name.
+#[derive(Debug)]
+pub struct Listed {
+    /// The name.
+    pub name: String,
+    /// The rootfs, or why it is broken.
+    pub found: Result<Rootfs, Error>,
+}
+
 /// What `about.json` says.
 #[derive(Serialize, Deserialize)]
 struct About {
@@ -153,14 +162,14 @@ impl Store {
         })
     }
 
-    /// All of them, by name; instead of one that is broken, why it is.
+    /// All of them, by name.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn list(&self) -> Result<Vec<(String, Result<Rootfs, Error>)>, Error> {
+    pub fn list(&self) -> Result<Vec<Listed>, Error> {
         let one = |name: String| {
             let found = self.get(&name).and_then(|found| found.ok_or_else(|| no_tree(&name)));
-            (name, found)
+            Listed { name, found }
         };
         Ok(self.names()?.into_iter().map(one).collect())
     }
