@@ -108,7 +108,7 @@ impl Error {
     /// 125.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Usage { .. } => 2,
+            Error::Usage { .. } | Error::Rootfs(rootfs_fetch::Error::Usage { .. }) => 2,
             Error::Step { code, .. } => *code,
             Error::Stopped(signal) => 128 + *signal as u8,
             _ => 125,

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -150,6 +151,60 @@ fn umoci_reads_our_layer_and_we_read_its() {
         who.run(&["rootfs", "import", layout.to_str().unwrap(), "theirs"]).succeeds();
         let theirs = who.run(&union(&["--rootfs", "theirs"], HOLDS)).succeeds();
         assert_same(&theirs, &seen, "umoci's layer shows another tree");
+    });
+}
+
+#[test]
+fn holes_and_times_are_in_an_image_as_they_were_in_its_layer() {
+    everybody("holes", |who| {
+        rootfs(who);
+        let change = "mkdir /odd; dd if=/dev/zero of=/odd/sparse bs=1 count=1 seek=300M 2> /dev/null; \
+            echo end >> /odd/sparse; echo x > /odd/old; touch -d '1960-01-02 03:04:05' /odd/old /odd";
+        who.run(&union(&["--keep", "holes"], change)).succeeds();
+        let about = "cd /odd; stat -c '%s %Y %n' .  old sparse; md5sum sparse";
+        let seen = who.run(&union(&["--keep", "holes"], about)).succeeds();
+        who.run(&["commit", "holes", "image"]).succeeds();
+        let store = who.home().join(".local/share/sandbox/rootfs");
+        for file in ["layer/odd/sparse", "layer.tar"] {
+            let about = fs::metadata(store.join("image").join(file)).unwrap();
+            assert!(
+                about.size() > 300 << 20 && about.blocks() < 4096,
+                "{file}: {}",
+                about.blocks()
+            );
+        }
+        let image = who.run(&union(&["--rootfs", "image"], about)).succeeds();
+        assert_eq!(image, seen);
+        // The archive, as GNU tar reads it, and as we do.
+        let archive = store.join("image/layer.tar");
+        let mut tar = Command::new("/bin/tar");
+        tar.args(["-tvf"]).arg(&archive).env("TZ", "UTC").arg("odd/old");
+        assert!(Ran::of(&mut tar, "tar".to_owned()).succeeds().contains("1960-01-02 03:04"));
+        who.run(&["rootfs", "import", archive.to_str().unwrap(), "again"]).succeeds();
+        let again = fs::metadata(store.join("again/rootfs/odd/sparse")).unwrap();
+        assert!(again.size() > 300 << 20 && again.blocks() < 4096, "{}", again.blocks());
+    });
+}
+
+#[test]
+fn a_layer_may_be_deeper_than_files_may_be_open() {
+    everybody("deep", |who| {
+        rootfs(who);
+        let dig = "mkdir -p $(yes d/ | head -n 300 | tr -d '\\n')";
+        who.run(&union(&["--keep", "deep"], dig)).succeeds();
+        let few = |args: &str| {
+            let mut sh = who.command("/bin/sh");
+            let program = who.sandbox(&[]).get_program().to_owned();
+            sh.args(["-c", &format!("ulimit -n 64; exec \"$0\" {args}")]).arg(program);
+            Ran::of(&mut sh, args.to_owned()).succeeds()
+        };
+        assert!(few("diff deep").lines().count() >= 300);
+        few("layers deep");
+        few("commit deep image");
+        few("rootfs remove image");
+        few("layers deep --remove");
+        few(&format!("run --level union -- sh -c \"{dig}\""));
+        assert_eq!(few("clean"), "nothing was left behind\n");
     });
 }
 

@@ -25,9 +25,13 @@ pub enum Error {
     #[error("{url}: {problem}")]
     Server { url: String, problem: String },
 
-    /// What was asked for cannot be.
+    /// What was asked for cannot be, such as a name, or one that is taken.
     #[error("{problem}")]
     Usage { problem: String, hint: Option<String> },
+
+    /// What was given, or is there, is not what it must be.
+    #[error("{problem}")]
+    Unfit { problem: String, hint: Option<String> },
 
     /// The operating system refused something.
     #[error("could not {doing} `{}`: {source}", .path.display())]
@@ -53,7 +57,7 @@ impl Error {
                  bundle FILE` there, `sandbox rootfs import FILE` here"
                     .to_owned(),
             ),
-            Error::Usage { hint, .. } => hint.clone(),
+            Error::Usage { hint, .. } | Error::Unfit { hint, .. } => hint.clone(),
             Error::Mismatch { .. } => Some("nothing was kept; try again".to_owned()),
             _ => None,
         }

@@ -47,7 +47,7 @@ pub fn image(input: &[u8]) {
 
 /// The header with which a registry asks for a password or a token.
 pub fn challenge(input: &[u8]) {
-    crate::registry::auth::addresses(&String::from_utf8_lossy(input));
+    crate::registry::auth::addresses(input);
 }
 
 /// The mount table, /proc/self/mountinfo.

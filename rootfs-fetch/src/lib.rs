@@ -47,4 +47,4 @@ pub use root::elf;
 pub use root::resolve::resolve_in;
 pub use store::fetch::{Fetch, Source};
 pub use store::verify::Verified;
-pub use store::{Rootfs, Store};
+pub use store::{Listed, Rootfs, Store};

@@ -28,7 +28,7 @@ pub(crate) fn data_dir() -> Result<PathBuf, Error> {
     if let Some(user) = called_by {
         return Ok(user.dir.join(".local/share/sandbox/rootfs"));
     }
-    let strategy = etcetera::choose_base_strategy().map_err(|_| Error::Usage {
+    let strategy = etcetera::choose_base_strategy().map_err(|_| Error::Unfit {
         problem: "the environment does not say where your home directory is".to_owned(),
         hint: Some("set HOME, or SANDBOX_HOME to a directory of your choice".to_owned()),
     })?;
@@ -55,8 +55,11 @@ pub(crate) fn give_to_caller(path: &Path) -> Result<(), Error> {
     let Some((uid, gid)) = caller() else { return Ok(()) };
     lchown(path, Some(uid), Some(gid)).map_err(Error::io("hand to you", path))?;
     if path.symlink_metadata().is_ok_and(|data| data.is_dir()) {
-        for entry in std::fs::read_dir(path).map_err(Error::io("read", path))? {
-            give_to_caller(&entry.map_err(Error::io("read", path))?.path())?;
+        // All names first, so that few directories are open, however deep it goes.
+        let entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
+        let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+        for path in paths.map_err(Error::io("read", path))? {
+            give_to_caller(&path)?;
         }
     }
     Ok(())

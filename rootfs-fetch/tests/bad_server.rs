@@ -119,6 +119,73 @@ fn whoever_wants_a_password_is_told_apart() {
     assert!(error.contains("login"), "{error}");
 }
 
+/// A registry that wants the token `secret-word`, and then does this with a path.
+fn with_token(
+    registry: &Registry,
+    ask: impl Fn(&str) -> String + Send + 'static,
+    then: impl Fn(&str, &str) -> Do + Send + 'static,
+) -> (Front, Front) {
+    let tokens = Front::new(registry.address, |_, _| json(r#"{"token":"secret-word"}"#));
+    let realm = format!("http://{}/", tokens.address);
+    let front = Front::new(registry.address, move |head, _| {
+        if !head.contains("Bearer secret-word") {
+            return Do::Answer("401 Unauthorized".to_owned(), ask(&realm), String::new());
+        }
+        then(head, head.split(' ').nth(1).expect("a path"))
+    });
+    (tokens, front)
+}
+
+#[test]
+fn what_else_a_registry_would_take_does_not_hide_the_token_that_it_wants() {
+    let Some(registry) = Registry::start() else { return };
+    registry.push("1", OCI, &[layer("a", "one")]);
+    let bearer = "Bearer realm=\"REALM\"";
+    for asked in [
+        format!("WWW-Authenticate: Basic realm=\"a, Bearer b\", {bearer}\r\n"),
+        format!("WWW-Authenticate: {bearer}, Basic realm=x\r\n"),
+        format!("WWW-Authenticate: Basic realm=x\r\nWWW-Authenticate: {bearer}\r\n"),
+        format!("WWW-Authenticate: Negotiate YWJj+/==, Digest nonce=\"\\\"\", ,{bearer},\r\n"),
+        "www-authenticate: Negotiate, bEARER \t REALM = \"REALM\"\r\n".to_owned(),
+        format!("WWW-Authenticate: Bearer realm=\"file:///x\", {bearer}\r\n"),
+        "WWW-Authenticate: Bearer error=\"\u{e9}\", realm=REALM\r\n".to_owned(),
+    ] {
+        let ask = move |realm: &str| {
+            asked
+                .replace("\"REALM\"", &format!("\"{realm}\""))
+                .replace("=REALM", &format!("={realm}"))
+        };
+        let (tokens, front) = with_token(&registry, ask, |_, _| Do::Forward);
+        Place::new().see(&front.image("it:1"), |_| ());
+        assert_eq!(tokens.seen().len(), 1);
+    }
+}
+
+#[test]
+fn a_redirect_on_the_same_server_carries_the_token() {
+    let Some(registry) = Registry::start() else { return };
+    registry.push("1", OCI, &[layer("a", "one")]);
+    let ask = |realm: &str| format!("WWW-Authenticate: Bearer realm=\"{realm}\"\r\n");
+    for to in ["/v2/it/", "http://HOST/v2/it/", "//HOST/v2/it/", "../../it/"] {
+        let (tokens, front) = with_token(&registry, ask, move |head, path| {
+            let Some(rest) = path.strip_prefix("/v2/moved/") else { return Do::Forward };
+            let host = head.lines().find_map(|line| line.strip_prefix("host: "));
+            let host = host.or(head.lines().find_map(|line| line.strip_prefix("Host: ")));
+            let to = to.replace("HOST", host.expect("a host"));
+            let there = format!("Location: {to}{rest}\r\n");
+            Do::Answer("301 Moved Permanently".to_owned(), there, String::new())
+        });
+        Place::new().see(&front.image("moved:1"), |_| ());
+        assert_eq!(tokens.seen().len(), 1, "{to}");
+    }
+    let (_tokens, front) = with_token(&registry, ask, |_, path| {
+        let there = format!("Location: {path}\r\n");
+        Do::Answer("302 Found".to_owned(), there, String::new())
+    });
+    let error = Place::new().refuses(&front.image("it:1"));
+    assert!(error.contains("elsewhere again"), "{error}");
+}
+
 #[test]
 fn a_redirect_to_another_host_does_not_carry_the_token() {
     let Some(registry) = Registry::start() else { return };

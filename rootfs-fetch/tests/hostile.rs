@@ -205,11 +205,24 @@ fn the_holes_of_a_sparse_file_count() {
 }
 
 #[test]
-fn a_sparse_file_in_the_pax_form_is_refused_and_not_unpacked_wrong() {
+fn holes_that_cannot_be_are_refused() {
     let place = Playground::new();
-    let pax = archive().full(b'x', "pax", "", 0o644, b"22 GNU.sparse.major=1\n");
-    let error = place.refuses(pax.file("GNUSparseFile.0/f", "map"), "GNUSparseFile.0/f");
-    assert!(error.contains("--format=gnu"), "{error}");
+    let newest = "22 GNU.sparse.major=1\n25 GNU.sparse.realsize=9\n";
+    for (records, bytes) in [
+        ("22 GNU.sparse.major=1\n", "no map"),
+        (newest, "1\n8\n2\n"),
+        (newest, "99999999999999999999\n"),
+        (newest, "9999999999\n1\n1\n"),
+        ("24 GNU.sparse.map=0,1,0\n21 GNU.sparse.size=1\n", "xx"),
+        ("26 GNU.sparse.map=5,1,0,1\n22 GNU.sparse.size=9\n", "xx"),
+        ("31 GNU.sparse.map=0,1,99999999\n", "x"),
+    ] {
+        let pax = archive().full(b'x', "pax", "", 0o644, records.as_bytes());
+        let block = format!("{bytes:\0<512}");
+        let all = archive().file("before", "").0;
+        let bytes = [all, pax.file("f", block).end()].concat();
+        place.refuses_bytes(&bytes, "before");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rootfs_fetch::Store;
+use rootfs_fetch::{Rootfs, Store};
 use serde::Serialize;
 
 use super::global::Global;
@@ -114,9 +114,8 @@ pub(crate) fn commit(args: &CommitArgs, global: &Global) -> Result<u8, Error> {
     let _held = kept::hold(&layers, &args.name)?;
     let store = Store::open(None)?;
     let below = &lowers[1..];
-    let all = store.list()?;
-    let whole =
-        |rootfs: &rootfs_fetch::Rootfs| [rootfs.layers.clone(), vec![rootfs.path.clone()]].concat();
+    let all: Vec<Rootfs> = store.list()?.into_iter().filter_map(|one| one.found.ok()).collect();
+    let whole = |rootfs: &Rootfs| [rootfs.layers.clone(), vec![rootfs.path.clone()]].concat();
     let base = all.iter().find(|rootfs| whole(rootfs) == below).ok_or_else(|| {
         Error::usage(
             format!("`{}` lies on a directory that is no rootfs of the store", args.name),

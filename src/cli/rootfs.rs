@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use rootfs_fetch::{Fetch, Progress, Rootfs, SOURCE_NOTICE, Source, Store, Verified};
+use rootfs_fetch::{Fetch, Listed, Progress, Rootfs, SOURCE_NOTICE, Source, Store, Verified};
 use serde_json::{Value, json};
 
 use super::global::Global;
@@ -86,7 +86,8 @@ enum From {
 /// With `--format json`, each subcommand prints one object:
 ///
 /// - `fetch`, `import`: `{"name":"…","path":"…","source":"…"}`
-/// - `list`: `{"store":"…","rootfs":[{"name":"…","path":"…","source":"…"}]}`
+/// - `list`: `{"store":"…","rootfs":[{"name":"…","path":"…","source":"…"}]}`; one that cannot
+///   be used has `"broken":"…"`, which says why, in place of path and source
 /// - `verify`: `{"name":"…","path":"…","source":"…","applets":["…"],"programs":["…"],
 ///   "problems":["…"],"lessons":[{"lesson":1,"slug":"…","serves":true,"missing":["…"]}]}`
 /// - `remove`: `{"removed":["…"],"dry_run":false}`
@@ -209,7 +210,11 @@ fn rootfs_json(rootfs: &Rootfs) -> Value {
 fn list(store: &Store, json: bool) -> Result<u8, Error> {
     let all = store.list()?;
     if json {
-        let all: Vec<Value> = all.iter().map(rootfs_json).collect();
+        let one = |listed: &Listed| match &listed.found {
+            Ok(rootfs) => rootfs_json(rootfs),
+            Err(error) => json!({ "name": listed.name, "broken": error.to_string() }),
+        };
+        let all: Vec<Value> = all.iter().map(one).collect();
         anstream::println!("{:#}", json!({ "store": store.dir(), "rootfs": all }));
         return Ok(0);
     }
@@ -218,10 +223,11 @@ fn list(store: &Store, json: bool) -> Result<u8, Error> {
         return Ok(0);
     }
     show::note(&format!("they are in {}", store.dir().display()));
-    let widest = all.iter().map(|rootfs| rootfs.name.len()).max().unwrap_or(0).min(24);
-    for rootfs in &all {
-        let name = format!("{:widest$}  ", rootfs.name);
-        anstream::print!("{}", hang(&name, widest + 2, &rootfs.source));
+    let widest = all.iter().map(|one| one.name.len()).max().unwrap_or(0).min(24);
+    for Listed { name, found } in all {
+        let name = format!("{name:widest$}  ");
+        let text = found.map_or_else(|error| format!("broken: {error}"), |rootfs| rootfs.source);
+        anstream::print!("{}", hang(&name, widest + 2, &text));
     }
     Ok(0)
 }
@@ -281,12 +287,13 @@ fn verified_text(verified: &Verified, needs: &[Needs]) -> String {
 
 fn remove(store: &Store, names: &[String], global: &Global, json: bool) -> Result<u8, Error> {
     for name in names {
-        expect(store, name)?;
+        if !store.has(name)? {
+            return Err(there_is_none(name));
+        }
     }
     // A layer goes before what it lies on.
-    let depth = |name: &&String| store.get(name).ok().flatten().map_or(0, |it| it.layers.len());
     let mut names: Vec<&String> = names.iter().collect::<BTreeSet<_>>().into_iter().collect();
-    names.sort_by_key(|name| std::cmp::Reverse(depth(name)));
+    names.sort_by_key(|name| std::cmp::Reverse(store.depth(name)));
     for name in &names {
         if !global.dry_run {
             store.remove(name)?;
@@ -326,12 +333,11 @@ fn bundle(
 
 /// Whether there is such a rootfs: a wrong name is wrong usage.
 fn expect(store: &Store, name: &str) -> Result<(), Error> {
-    match store.get(name)? {
-        Some(_) => Ok(()),
-        None => {
-            Err(Error::usage(format!("there is no rootfs `{name}`"), "see `sandbox rootfs list`"))
-        }
-    }
+    if store.get(name)?.is_some() { Ok(()) } else { Err(there_is_none(name)) }
+}
+
+fn there_is_none(name: &str) -> Error {
+    Error::usage(format!("there is no rootfs `{name}`"), "see `sandbox rootfs list`")
 }
 
 fn would_do(what: &str, json: bool) -> u8 {

@@ -55,17 +55,19 @@ pub fn changes(upper: &Path, lowers: &[PathBuf]) -> io::Result<Vec<Change>> {
 fn walk(upper: &Path, lowers: &[PathBuf], at: &Path, found: &mut Vec<Change>) -> io::Result<()> {
     let opaque = is_opaque(&upper.join(at));
     let mut names = BTreeSet::new();
+    // All names first, so that few directories are open, however deep it goes.
     for entry in fs::read_dir(upper.join(at))? {
-        let entry = entry?;
-        let path = at.join(entry.file_name());
-        names.insert(entry.file_name());
+        names.insert(entry?.file_name());
+    }
+    for name in &names {
+        let path = at.join(name);
         let full = upper.join(&path);
         let below = look_up(lowers, &path);
         if is_whiteout(&full) {
             found.extend(below.map(|_| change(&path, Kind::Deleted)));
             continue;
         }
-        let is_dir = entry.file_type()?.is_dir();
+        let is_dir = fs::symlink_metadata(&full)?.is_dir();
         let kind = match &below {
             None => Some(Kind::Added),
             // A directory that is there only to hold what is below it.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -17,7 +17,7 @@ const XZ_MEMORY: u32 = 256 * 1024;
 pub(crate) fn plain<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let start = reader.fill_buf()?;
     Ok(if start.starts_with(b"\x1f\x8b") {
-        Box::new(MultiGzDecoder::new(reader))
+        Box::new(Gzip { member: Some(GzDecoder::new(reader)) })
     } else if start.starts_with(b"\xfd7zXZ\0") {
         Box::new(XzReader::new_mem_limit(reader, true, XZ_MEMORY))
     } else if start.starts_with(b"\x28\xb5\x2f\xfd") {
@@ -25,6 +25,38 @@ pub(crate) fn plain<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Rea
     } else {
         Box::new(reader)
     })
+}
+
+/// A gzip stream. It is made of members, one after the other; zeros behind them fill up a block.
+struct Gzip<R> {
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let rest = self.member.take().map(GzDecoder::into_inner);
+            self.member = rest.map(after_zeros).transpose()?.flatten().map(GzDecoder::new);
+        }
+        Ok(0)
+    }
+}
+
+/// What follows after zeros; `None` when nothing does.
+fn after_zeros<R: BufRead>(mut reader: R) -> io::Result<Option<R>> {
+    loop {
+        let bytes = reader.fill_buf()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        match (bytes.len(), zeros) {
+            (0, _) => return Ok(None),
+            (_, 0) => return Ok(Some(reader)),
+            _ => reader.consume(zeros),
+        }
+    }
 }
 
 /// A zstd stream. It is made of frames, one after the other; some hold notes and no data.
@@ -82,6 +114,21 @@ mod tests {
     fn read(bytes: &[u8]) -> io::Result<String> {
         let mut text = String::new();
         plain(bytes)?.read_to_string(&mut text).map(|_| text)
+    }
+
+    #[test]
+    fn every_member_of_a_gzip_stream_is_read_and_zeros_fill_up_its_block() {
+        use flate2::{Compression, write::GzEncoder};
+        let member = |text: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            io::Write::write_all(&mut encoder, text).expect("memory");
+            encoder.finish().expect("memory")
+        };
+        let stream =
+            [member(b"one "), member(b""), vec![0; 3], member(b"two"), vec![0; 9000]].concat();
+        assert_eq!(read(&stream).expect("a stream"), "one two");
+        assert!(read(&[member(b"one"), b"\0\0signed".to_vec()].concat()).is_err());
+        assert!(read(&stream[..stream.len() - 9001]).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat};
 use tar::{Builder, EntryType, Header};
 
+use super::header::set_time;
 use super::meter::Counted;
 use super::tree::{Stop, Visitor, descend, open_dir, set_mode_of};
 use crate::error::Error;
@@ -88,7 +89,7 @@ impl<W: Write> Packer<'_, W> {
         let path = PathBuf::from(OsStr::from_bytes(&self.path));
         let mut header = Header::new_gnu();
         header.set_mode(stat.st_mode & 0o7777);
-        header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
+        set_time(&mut header, stat.st_mtime);
         header.set_uid(0);
         header.set_gid(0);
         header.set_size(0);

@@ -1,5 +1,6 @@
-//! Removing a tree, whatever is in it: directories without any permission, names that are not
-//! text, and nests deeper than a path or a stack can be. Links are removed, never followed.
+//! Removing a tree, whatever is in it: directories without any permission, files that may not be
+//! changed, names that are not text, and nests deeper than a path or a stack can be. Links are
+//! removed, never followed.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -10,15 +11,16 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
-use super::tree::{names, set_mode_of};
+use super::tree::{kind, names, set_mode_of};
 use crate::error::Error;
 use crate::mounts;
 
 /// Removes a file, a link, or a directory with all that is in it, whatever the modes of directories
-/// are and however deep they nest. Links are removed, never followed. What is not there, or not any
+/// are and however deep they nest; for root, also what chattr(1) made immutable or append-only. Links are removed, never followed. What is not there, or not any
 /// more, is no error.
 ///
 /// # Errors
@@ -112,7 +114,15 @@ fn or_gone(removed: nix::Result<()>) -> nix::Result<()> {
 
 /// Removes anything but a directory. `false` when it is one.
 fn unlink(dir: impl AsFd, name: &CStr) -> nix::Result<bool> {
-    match or_gone(unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)) {
+    let unlink = || or_gone(unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir));
+    let removed = match unlink() {
+        Err(Errno::EPERM) => {
+            loosen_file(&dir, name);
+            unlink()
+        }
+        removed => removed,
+    };
+    match removed {
         Ok(()) => Ok(true),
         Err(Errno::EISDIR) => Ok(false),
         Err(errno) => Err(errno),
@@ -125,7 +135,31 @@ fn open_for_removal(parent: impl AsFd, name: &CStr) -> nix::Result<OwnedFd> {
     let dir = openat(&parent, name, flags | OFlag::O_PATH, Mode::empty())?;
     // Where that fails, it may be open to us all the same.
     let _ = set_mode_of(&dir, Mode::S_IRWXU);
-    openat(&parent, name, flags | OFlag::O_RDONLY, Mode::empty())
+    let dir = openat(&parent, name, flags | OFlag::O_RDONLY, Mode::empty())?;
+    loosen(&dir);
+    Ok(dir)
+}
+
+/// Takes the flags from an open file or directory that keep it from being changed; see
+/// ioctl_iflags(2). Who may not, or where there are none, hears of it when it is removed.
+fn loosen(file: &OwnedFd) {
+    let fixed = IFlags::IMMUTABLE | IFlags::APPEND;
+    if let Ok(flags) = ioctl_getflags(file) {
+        if flags.intersects(fixed) {
+            let _ = ioctl_setflags(file, flags - fixed);
+        }
+    }
+}
+
+/// The same by name. Only files and directories have such flags, and to open a device may do more.
+fn loosen_file(dir: impl AsFd, name: &CStr) {
+    if !matches!(kind(&dir, name), Ok(Some(SFlag::S_IFREG | SFlag::S_IFDIR))) {
+        return;
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    if let Ok(file) = openat(&dir, name, flags, Mode::empty()) {
+        loosen(&file);
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +186,48 @@ mod tests {
         remove(&tree).expect("removed");
         assert!(!tree.exists());
         assert!(kept.join("file").exists());
+    }
+
+    /// Sets a flag, as chattr(1) does. Where that cannot be, it is said.
+    fn fix(path: &Path, flag: IFlags) -> bool {
+        let file = fs::File::open(path).expect("there");
+        let fixed = ioctl_getflags(&file).and_then(|flags| ioctl_setflags(&file, flags | flag));
+        if let Err(error) = &fixed {
+            eprintln!("SKIPPED: a part of this test, because no flag can be set: {error}");
+            let must = nix::unistd::geteuid().is_root();
+            assert!(!must || std::env::var_os("SANDBOX_TEST_ALL").is_none(), "{error}");
+        }
+        fixed.is_ok()
+    }
+
+    #[test]
+    fn what_may_not_be_changed_goes_and_the_directory_around_it_stays_as_it_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("fixed/deeper/still")).expect("mkdir");
+        fs::create_dir_all(tree.join("growing/deeper")).expect("mkdir");
+        for file in ["fixed/file", "fixed/deeper/file", "growing/log", "growing/deeper/log"] {
+            fs::write(tree.join(file), "here").expect("write");
+        }
+        let fixed =
+            ["fixed/deeper/still", "fixed/deeper/file", "fixed/deeper", "fixed/file", "fixed"];
+        let growing = ["growing/deeper/log", "growing/log", "growing"];
+        let all = fixed.map(|name| (name, IFlags::IMMUTABLE)).into_iter();
+        let all = all.chain(growing.map(|name| (name, IFlags::APPEND)));
+        let all = all.chain([("", IFlags::IMMUTABLE)]);
+        for (name, flag) in all {
+            if !fix(&tree.join(name), flag) {
+                return;
+            }
+        }
+        remove(&tree).expect("removed");
+        assert!(!tree.exists());
+        fs::create_dir(&tree).expect("mkdir");
+        assert!(fix(dir.path(), IFlags::APPEND));
+        let kept = remove(&tree);
+        let around = fs::File::open(dir.path()).expect("there");
+        loosen(&around.into());
+        kept.expect_err("the directory around it is not ours to change");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Unpacking archives that may be hostile.
 //!
-//! The crate `tar` reads; every file is made here, in directories that are found by [`walk`], which
-//! never leaves the target. What an archive asks for is done as for a process whose root directory
+//! [`Reader`] reads; every file is made here, in directories that are found by [`walk`], which never
+//! leaves the target. What an archive asks for is done as for a process whose root directory
 //! the target is, or refused with the name of the entry.
 
 use std::cell::Cell;
@@ -16,15 +16,16 @@ use std::rc::Rc;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fchmod, futimens, mkdirat, utimensat};
-use nix::sys::time::TimeSpec;
 use nix::unistd::{linkat, symlinkat};
-use tar::{Archive, EntryType};
 
 use super::compression;
-use super::entry::{Entry, parts, refuse};
+use super::entry::{parts, refuse};
+use super::holes::Holes;
 use super::limits::Limits;
 use super::meter::{Allowance, Metered};
+use super::reader::{Entry, Reader};
 use super::remove::remove_at;
+use super::settle::{Attributes, Settle};
 use super::tree::{PATH_MAX, Place, Stop, Visitor, descend, inode, kind, open_dir, walk};
 use crate::error::Error;
 use crate::text::shown;
@@ -44,13 +45,11 @@ pub(crate) struct Unpacker {
     /// What the present layer brought, and the directories above: the inode of the directory that
     /// it is in, and its name.
     brought: HashSet<(u64, CString)>,
+    /// What cannot be made here, in the same way: links to it cannot be made either.
+    left_out: HashSet<(u64, CString)>,
+    /// What other programs noted for themselves in the present layer.
+    notes: HashSet<Vec<CString>>,
     skipped: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Attributes {
-    mode: Mode,
-    time: Option<TimeSpec>,
 }
 
 impl Unpacker {
@@ -70,6 +69,8 @@ impl Unpacker {
             stream: Rc::new(Cell::new(stream.saturating_add(HEADERS))),
             directories: HashMap::new(),
             brought: HashSet::new(),
+            left_out: HashSet::new(),
+            notes: HashSet::new(),
             skipped: 0,
         })
     }
@@ -100,61 +101,59 @@ impl Unpacker {
             (headers.clone(), "its header is too long"),
         ];
         let plain = compression::plain(reader).map_err(|error| unreadable(&last, &error))?;
-        let mut archive = Archive::new(Metered::new(plain, allowances));
-        for raw in archive.entries().map_err(|error| unreadable(&last, &error))? {
-            let mut raw = raw.map_err(|error| unreadable(&last, &error))?;
+        let mut archive = Reader::new(Metered::new(plain, allowances));
+        while let Some(entry) = archive.next().map_err(|error| unreadable(&last, &error))? {
             headers.set(u64::MAX);
-            let name = raw.path_bytes().into_owned();
-            let unpacked = Entry::read(&mut raw, &name)
-                .and_then(|entry| self.entry(&entry, &mut raw, whiteouts));
-            unpacked.map_err(|stop| stop.of(&name))?;
-            io::copy(&mut raw, &mut io::sink()).map_err(|error| unreadable(&name, &error))?;
+            let unpacked = self.entry(&entry, &mut archive, whiteouts);
+            unpacked.map_err(|stop| stop.of(&entry.name))?;
+            archive.skip().map_err(|error| unreadable(&entry.name, &error))?;
             headers.set(HEADERS);
-            last = name;
+            last = entry.name;
         }
         // The checksum of a compressed file is at its end.
         headers.set(u64::MAX);
         let rest = io::copy(&mut archive.into_inner(), &mut io::sink());
-        rest.map(drop).map_err(|error| unreadable(&last, &error))
+        rest.map_err(|error| unreadable(&last, &error))?;
+        self.take_notes_away().map_err(|stop| stop.of(&last))
     }
 
     fn entry(&mut self, entry: &Entry, bytes: &mut impl Read, whiteouts: bool) -> Result<(), Stop> {
-        if entry.kind == EntryType::XGlobalHeader {
+        // A comment, the name of a volume, and a list of who may do what.
+        if matches!(entry.kind.as_byte(), b'g' | b'V' | b'A') {
             return Ok(());
         }
         let mut parents = parts(&entry.name)?;
+        if whiteouts {
+            self.note_notes(&parents);
+        }
         let Some(name) = parents.pop() else {
             // The root of the tree is there, and has the mode that every root has.
             return if entry.kind.is_dir() { Ok(()) } else { Err(refuse("is no directory")) };
         };
         if let Some(hidden) = name.as_bytes().strip_prefix(b".wh.").filter(|_| whiteouts) {
-            return self.whiteout(&parents, hidden);
-        }
-        match entry.kind {
-            // A sandbox gets its devices when it starts.
-            EntryType::Block | EntryType::Char | EntryType::Fifo => {
-                self.skipped += 1;
-                return Ok(());
-            }
-            EntryType::Regular
-            | EntryType::Continuous
-            | EntryType::GNUSparse
-            | EntryType::Directory
-            | EntryType::Symlink
-            | EntryType::Link => {}
-            other => {
-                let letter = char::from(other.as_byte()).escape_default();
-                return Err(Stop::Refused(format!("is of the unknown type `{letter}`")));
+            if !is_note(&name) {
+                return self.whiteout(&parents, hidden);
             }
         }
         self.count()?;
         let place = walk(&self.root, &parents, true)?;
         self.note(&place, &name)?;
-        match entry.kind {
-            EntryType::Directory => self.directory(&place, &name, entry),
-            EntryType::Symlink => symlink(&place, &name, entry),
-            EntryType::Link => self.hard_link(&place, &name, entry),
-            _ => self.file(&place, &name, entry, bytes),
+        match entry.kind.as_byte() {
+            // The last is a directory with a list of what was in it once.
+            b'5' | b'D' => self.directory(&place, &name, entry),
+            b'2' => symlink(&place, &name, entry),
+            b'1' => self.hard_link(&place, &name, entry),
+            b'0' | b'7' | b'S' => self.file(&place, &name, entry, bytes),
+            // A sandbox gets its devices when it starts.
+            b'3' | b'4' | b'6' => {
+                self.skipped += 1;
+                self.leave_out(&place, &name)
+            }
+            b'M' => Err(refuse("goes on where another archive ended: join them first")),
+            other => {
+                let letter = char::from(other).escape_default();
+                Err(Stop::Refused(format!("is of the unknown type `{letter}`")))
+            }
         }
     }
 
@@ -180,6 +179,32 @@ impl Unpacker {
             }
         }
         self.brought.insert((place.inode, name.to_owned()));
+        self.left_out.remove(&(place.inode, name.to_owned()));
+        Ok(())
+    }
+
+    /// What cannot be made takes the place of what was there all the same.
+    fn leave_out(&mut self, place: &Place, name: &CStr) -> Result<(), Stop> {
+        self.left_out.insert((place.inode, name.to_owned()));
+        Ok(remove_at(&place.dir, name)?)
+    }
+
+    /// Remembers the notes of other programs that these are the way to: links may lead there, so
+    /// they stay for as long as the layer is unpacked.
+    fn note_notes(&mut self, way: &[CString]) {
+        if let Some(at) = way.iter().position(|part| is_note(part)) {
+            self.notes.insert(way[..=at].to_vec());
+        }
+    }
+
+    fn take_notes_away(&mut self) -> Result<(), Stop> {
+        for mut way in self.notes.drain() {
+            let name = way.pop().unwrap_or_default();
+            match walk(&self.root, &way, false) {
+                Err(Stop::Missing) => {}
+                place => remove_at(place?.dir, &name)?,
+            }
+        }
         Ok(())
     }
 
@@ -189,7 +214,7 @@ impl Unpacker {
             mkdirat(&place.dir, name, Mode::S_IRWXU)?;
         }
         let dir = open_dir(&place.dir, name)?;
-        let attributes = Attributes { mode: entry.mode, time: Some(entry.time) };
+        let attributes = Attributes { mode: mode(entry)?, time: Some(entry.time) };
         self.directories.insert(inode(&dir)?, attributes);
         Ok(())
     }
@@ -209,9 +234,15 @@ impl Unpacker {
         remove_at(&place.dir, name)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let file = openat(&place.dir, name, flags | OFlag::O_NOFOLLOW, Mode::S_IRUSR)?;
-        let mut file = File::from(file);
-        copy(bytes, &mut file, entry.size)?;
-        fchmod(&file, entry.mode)?;
+        let file = File::from(file);
+        let mut holes = Holes::new(&file);
+        for piece in &entry.pieces {
+            holes.go_on_at(piece.offset);
+            copy(bytes, &mut holes, piece.length)?;
+        }
+        holes.go_on_at(entry.size);
+        holes.finish()?;
+        fchmod(&file, mode(entry)?)?;
         futimens(&file, &entry.time, &entry.time)?;
         Ok(())
     }
@@ -230,6 +261,9 @@ impl Unpacker {
         };
         match kind(&from.dir, &target)? {
             Some(SFlag::S_IFREG | SFlag::S_IFLNK) => {}
+            None if self.left_out.contains(&(from.inode, target)) => {
+                return self.leave_out(place, name);
+            }
             _ => return Err(not_there()),
         }
         if from.inode == place.inode && target.as_c_str() == name {
@@ -252,8 +286,6 @@ impl Unpacker {
         match hidden {
             b".wh..opq" => return self.hide(place.dir),
             b"" | b"." | b".." => return Err(refuse("would take away a directory above it")),
-            // Notes that other programs make for themselves.
-            other if other.starts_with(b".wh.") => return Ok(()),
             _ => {}
         }
         let name = CString::new(hidden).map_err(|_| refuse("has a NUL byte in its name"))?;
@@ -299,25 +331,6 @@ impl Visitor for Hide<'_> {
     }
 }
 
-/// Gives directories their modes and times.
-struct Settle<'a> {
-    directories: &'a HashMap<u64, Attributes>,
-}
-
-impl Visitor for Settle<'_> {
-    fn each(&mut self, dir: &OwnedFd, _: u64, name: &CStr) -> Result<bool, Stop> {
-        Ok(kind(dir, name)? == Some(SFlag::S_IFDIR))
-    }
-
-    fn leave(&mut self, dir: &OwnedFd, inode: u64) -> Result<(), Stop> {
-        let Some(attributes) = self.directories.get(&inode) else { return Ok(()) };
-        if let Some(time) = attributes.time {
-            futimens(dir, &time, &time)?;
-        }
-        Ok(fchmod(dir, attributes.mode)?)
-    }
-}
-
 fn symlink(place: &Place, name: &CStr, entry: &Entry) -> Result<(), Stop> {
     let target = CString::new(entry.link.clone());
     let target = target.ok().filter(|target| (1..=PATH_MAX).contains(&target.as_bytes().len()));
@@ -328,26 +341,35 @@ fn symlink(place: &Place, name: &CStr, entry: &Entry) -> Result<(), Stop> {
     Ok(utimensat(&place.dir, name, &entry.time, &entry.time, flag)?)
 }
 
+/// Whether other programs noted something for themselves under this name.
+fn is_note(name: &CStr) -> bool {
+    name.to_bytes().starts_with(b".wh..wh.") && name != c".wh..wh..opq"
+}
+
+/// The mode that a file or directory gets. Whoever unpacks owns it, and everybody on this machine
+/// may reach it: a program that was set-user-ID root would run as that user for all others.
+fn mode(entry: &Entry) -> Result<Mode, Stop> {
+    let mode = entry.mode.ok_or_else(|| refuse("has a mode that is not a number"))?;
+    Ok(Mode::from_bits_truncate(mode & 0o1777))
+}
+
 /// Copies exactly `size` bytes.
-fn copy(from: &mut impl Read, to: &mut File, size: u64) -> Result<(), Stop> {
+fn copy(from: &mut impl Read, to: &mut impl Write, size: u64) -> Result<(), Stop> {
+    let mut from = from.take(size);
     let mut buffer = vec![0; 64 * 1024];
-    let mut left = size;
-    while left > 0 {
+    loop {
         let count = match from.read(&mut buffer) {
+            Ok(0) if from.limit() == 0 => return Ok(()),
             Ok(0) => return Err(refuse("is cut off: the archive ends in the middle of it")),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
-                return Err(Stop::Refused(format!(
-                    "cannot be read: {}",
-                    shown(error.to_string().as_bytes())
-                )));
+                let problem = shown(error.to_string().as_bytes());
+                return Err(Stop::Refused(format!("cannot be read: {problem}")));
             }
         };
         to.write_all(&buffer[..count])?;
-        left = left.checked_sub(count as u64).ok_or_else(|| refuse("is longer than it says"))?;
     }
-    Ok(())
 }
 
 /// The error for an archive that cannot be read on after the entry `last`.
@@ -355,12 +377,10 @@ fn unreadable(last: &[u8], error: &io::Error) -> Error {
     let words = error.to_string();
     let problem = match error.kind() {
         io::ErrorKind::UnexpectedEof => "the archive ends in the middle of it".to_owned(),
-        // The crate `tar` goes on to quote the bytes that are none.
-        _ if words.starts_with("numeric field") => "a number in a header is none".to_owned(),
         _ => shown(words.as_bytes()),
     };
     if last.is_empty() {
-        return Error::Usage {
+        return Error::Unfit {
             problem: format!("this is no tar archive: {problem}"),
             hint: Some(
                 "a rootfs can be imported from a tar archive, an OCI layout, or what `docker \

@@ -8,15 +8,23 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{Mode, SFlag, major, minor, mknod};
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{Mode, SFlag, UtimensatFlags, major, minor, mknod, utimensat};
+use nix::sys::time::TimeSpec;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
 
+use super::header::set_time;
 use super::overlay;
+
+/// What is written at once, so that zeros in it are seen.
+const BUFFER: usize = 64 * 1024;
 
 /// The first path of each file that has more than one, by its inode.
 type Links = HashMap<u64, PathBuf>;
@@ -40,14 +48,13 @@ fn copy_linked(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
     }
     if kind.is_dir() {
         fs::DirBuilder::new().mode(0o700).create(to)?;
-        for entry in fs::read_dir(from)? {
-            let name = entry?.file_name();
+        for name in names(from)? {
             copy_linked(&from.join(&name), &to.join(&name), links)?;
         }
     } else if kind.is_symlink() {
         symlink(fs::read_link(from)?, to)?;
     } else if kind.is_file() {
-        fs::copy(from, to)?;
+        copy_file(from, to)?;
     } else {
         let mode = Mode::from_bits_truncate(about.mode() & 0o7777);
         let kind = SFlag::from_bits_truncate(about.mode() & SFlag::S_IFMT.bits());
@@ -61,7 +68,35 @@ fn copy_linked(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
     if !kind.is_symlink() {
         fs::set_permissions(to, fs::Permissions::from_mode(about.mode() & 0o7777))?;
     }
-    Ok(())
+    let read = TimeSpec::new(about.atime(), about.atime_nsec());
+    let changed = TimeSpec::new(about.mtime(), about.mtime_nsec());
+    Ok(utimensat(AT_FDCWD, to, &read, &changed, UtimensatFlags::NoFollowSymlink)?)
+}
+
+/// Copies what is in a file, and its holes as holes.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (File::open(from)?, File::create_new(to)?);
+    let mut at = 0;
+    loop {
+        at = match seek(&from, SeekFrom::Data(at)) {
+            Err(Errno::NXIO) => return to.set_len(from.metadata()?.len()),
+            start => start?,
+        };
+        let end = seek(&from, SeekFrom::Hole(at))?;
+        for file in [&from, &to] {
+            seek(file, SeekFrom::Start(at))?;
+        }
+        io::copy(&mut (&from).take(end - at), &mut &to)?;
+        at = end;
+    }
+}
+
+/// What is in a directory, in order. It is closed again: however deep a tree is, few are open.
+fn names(dir: &Path) -> io::Result<Vec<OsString>> {
+    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name()));
+    let mut names = names.collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
 }
 
 fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
@@ -92,7 +127,7 @@ fn attributes(path: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
 /// # Errors
 /// When something cannot be read or written.
 pub fn write_tar(upper: &Path, out: impl Write) -> io::Result<()> {
-    let mut tar = Builder::new(BufWriter::new(out));
+    let mut tar = Builder::new(BufWriter::with_capacity(BUFFER, out));
     let mut links = HashMap::new();
     append_all(&mut tar, upper, Path::new(""), &mut links)?;
     tar.into_inner()?.flush()
@@ -104,12 +139,7 @@ fn append_all(
     at: &Path,
     links: &mut Links,
 ) -> io::Result<()> {
-    let mut names: Vec<OsString> = Vec::new();
-    for entry in fs::read_dir(upper.join(at))? {
-        names.push(entry?.file_name());
-    }
-    names.sort();
-    for name in names {
+    for name in names(&upper.join(at))? {
         let path = at.join(&name);
         let full = upper.join(&path);
         let about = fs::symlink_metadata(&full)?;
@@ -155,7 +185,7 @@ fn append(
     }
     let mut header = Header::new_gnu();
     header.set_mode(about.mode() & 0o7777);
-    header.set_mtime(u64::try_from(about.mtime()).unwrap_or(0));
+    set_time(&mut header, about.mtime());
     let (uid, gid) = owner(about);
     header.set_uid(uid.into());
     header.set_gid(gid.into());

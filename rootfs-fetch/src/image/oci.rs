@@ -2,9 +2,10 @@
 //! layers of one. Each thing is named by its digest, and checked against it before it is used. See
 //! the OCI image specification; Docker's older media types mean the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::digest::Digest;
 use super::platform::{Platform, architecture};
@@ -22,6 +23,9 @@ pub(crate) const MANIFEST_TYPES: [&str; 2] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
+
+/// The media type of the config of an image, which tells that one from what is kept beside images.
+const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 
 /// The media types of layers. How one is compressed is seen in its first bytes.
 const LAYER_TYPES: [&str; 6] = [
@@ -46,6 +50,10 @@ pub(crate) struct Descriptor {
     pub(crate) size: u64,
     /// For which machines it is.
     pub(crate) platform: Option<Platform>,
+    /// What it is, when it is no image.
+    artifact_type: Option<String>,
+    /// What else is said of it.
+    annotations: Option<HashMap<String, IgnoredAny>>,
 }
 
 /// The same image for several architectures, or several images.
@@ -116,6 +124,11 @@ impl Descriptor {
     /// How well an image fits this machine, the best 0; `None` when it does not. One that does not
     /// say for which machine it is comes last; its config is looked at later.
     fn rank(&self) -> Option<u32> {
+        let is_artifact = self.artifact_type.as_ref().is_some_and(|kind| kind != CONFIG_TYPE);
+        let mut notes = self.annotations.iter();
+        if is_artifact || notes.any(|all| all.contains_key("vnd.docker.reference.type")) {
+            return None;
+        }
         let known = self.is_index() || self.is_manifest();
         match &self.platform {
             Some(platform) => platform.rank(),
@@ -162,7 +175,7 @@ impl Config {
 
 fn refuse(problem: String) -> Error {
     let problem = printable(problem.as_bytes());
-    Error::Usage { problem, hint: Some("use another image".to_owned()) }
+    Error::Unfit { problem, hint: Some("use another image".to_owned()) }
 }
 
 /// Reads JSON.
@@ -170,7 +183,7 @@ fn refuse(problem: String) -> Error {
 /// # Errors
 /// When it is not what is expected.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Usage {
+    serde_json::from_slice(bytes).map_err(|error| Error::Unfit {
         problem: printable(format!("{what} cannot be understood: {error}").as_bytes()),
         hint: None,
     })
@@ -205,6 +218,15 @@ mod tests {
         assert!(others.choose().is_none());
         let silent = Index { manifests: index.manifests[..3].to_vec() };
         assert!(silent.choose().is_some());
+        // What stands beside an image may say of itself what it is, and not for which machine.
+        let json = format!(
+            r#"{{"manifests":[{},{},{}]}}"#,
+            one('4', r#","annotations":{"vnd.docker.reference.type":"attestation-manifest"}"#),
+            one('5', r#","artifactType":"application/vnd.example.signature""#),
+            one('6', &format!(r#","artifactType":"{CONFIG_TYPE}""#)),
+        );
+        let index: Index = parse("the index", json.as_bytes()).expect("an index");
+        assert!(index.choose().expect("an image").digest.to_string().starts_with("sha256:666"));
     }
 
     #[test]

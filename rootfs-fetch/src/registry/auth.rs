@@ -1,13 +1,12 @@
 //! Tokens. A registry that wants one answers 401 and says in `WWW-Authenticate` who gives it; for
 //! public images that is anybody who asks.
 
-use http_auth::ChallengeRef;
-use http_auth::parser::ChallengeParser;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, header};
 
+use super::challenge::{Challenge, challenges};
 use super::http::{Client, Failure, read_small, refusal, server};
 use crate::error::Error;
 
@@ -23,61 +22,59 @@ struct Answer {
 const PLAIN: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'/');
 
-/// What a server wants before it answers, as in `Bearer realm="…",service="…"`; up to what cannot
-/// be understood.
-fn challenges(text: &str) -> impl Iterator<Item = ChallengeRef<'_>> {
-    ChallengeParser::new(text).map_while(Result::ok)
-}
-
-fn is(challenge: &ChallengeRef, scheme: &str) -> bool {
-    challenge.scheme.eq_ignore_ascii_case(scheme)
-}
-
-/// Where to ask for a token. The scope is what the registry says, or reading `name`.
-fn address(challenge: &ChallengeRef, name: &str) -> Option<String> {
-    let parameter = |key: &str| {
-        let mut all = challenge.params.iter();
-        let (_, value) = all.find(|(known, _)| known.eq_ignore_ascii_case(key))?;
-        Some(value.to_unescaped())
-    };
-    let mut address = parameter("realm").filter(|realm| realm.starts_with("http"))?;
-    let scope = parameter("scope").unwrap_or_else(|| format!("repository:{name}:pull"));
-    let service = parameter("service").map(|service| ("service", service));
+/// Where to ask for the token that a challenge wants. The scope is what the registry says, or
+/// reading `name`.
+fn address(challenge: &Challenge, name: &str) -> Option<String> {
+    let realm = challenge.parameter("realm")?;
+    if !["http:", "https:"].iter().any(|scheme| starts_with(realm, scheme)) {
+        return None;
+    }
+    let mut address = realm.to_owned();
+    let pull = format!("repository:{name}:pull");
+    let scope = challenge.parameter("scope").unwrap_or(&pull);
+    let service = challenge.parameter("service").map(|service| ("service", service));
     for (key, value) in service.into_iter().chain([("scope", scope)]) {
         address.push(if address.contains('?') { '&' } else { '?' });
-        address.push_str(&format!("{key}={}", utf8_percent_encode(&value, PLAIN)));
+        address.push_str(&format!("{key}={}", utf8_percent_encode(value, PLAIN)));
     }
     Some(address)
 }
 
-/// Gets the token that a server wants for the image `name` with its answer 401 to `url`.
+fn starts_with(text: &str, start: &str) -> bool {
+    text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
+}
+
+/// Where to ask for the token that a server wants for the image `name` with its answer 401 to `url`.
 ///
 /// # Errors
-/// When it wants something else, or nobody gives one.
-pub(crate) fn token(
-    client: &Client,
-    url: &str,
-    response: &Response<Body>,
-    name: &str,
-) -> Result<String, Failure> {
-    let values = response.headers().get_all(header::WWW_AUTHENTICATE).iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    let wanted: Vec<ChallengeRef> = values.flat_map(challenges).collect();
-    let bearer = wanted.iter().find(|challenge| is(challenge, "bearer"));
-    let Some(address) = bearer.and_then(|challenge| address(challenge, name)) else {
-        let password = wanted.iter().any(|challenge| is(challenge, "basic"));
-        return Err(if password { wants_password(url) } else { denied(url) }.into());
-    };
-    let response = client.get(&address, &[])?;
-    if !response.status().is_success() {
-        return Err(refusal(&address, &response, "nobody gives tokens there"));
+/// When it wants something else.
+pub(crate) fn wanted(url: &str, response: &Response<Body>, name: &str) -> Result<String, Error> {
+    let headers = response.headers().get_all(header::WWW_AUTHENTICATE).iter();
+    let wanted: Vec<Challenge> = headers.flat_map(|header| challenges(header.as_bytes())).collect();
+    let mut bearers = wanted.iter().filter(|challenge| challenge.is("bearer"));
+    let password = wanted.iter().any(|challenge| challenge.is("basic"));
+    match bearers.find_map(|challenge| address(challenge, name)) {
+        Some(address) => Ok(address),
+        None if password => Err(wants_password(url)),
+        None => Err(denied(url)),
     }
-    let bytes = read_small(&address, response.into_body())?;
+}
+
+/// Gets the token that is given at `address`.
+///
+/// # Errors
+/// When nobody gives one.
+pub(crate) fn token(client: &Client, address: &str) -> Result<String, Failure> {
+    let response = client.get(address, &[])?;
+    if !response.status().is_success() {
+        return Err(refusal(address, &response, "nobody gives tokens there"));
+    }
+    let bytes = read_small(address, response.into_body())?;
     let answer = serde_json::from_slice::<Answer>(&bytes).ok();
     let token = answer.and_then(|answer| {
         [answer.token, answer.access_token].into_iter().find(|token| !token.is_empty())
     });
-    token.ok_or_else(|| server(&address, "the answer has no token in it").into())
+    token.ok_or_else(|| server(address, "the answer has no token in it").into())
 }
 
 fn wants_password(url: &str) -> Error {
@@ -91,8 +88,8 @@ fn denied(url: &str) -> Error {
 }
 
 #[cfg(fuzzing)]
-pub(crate) fn addresses(text: &str) -> Vec<Option<String>> {
-    challenges(text).map(|challenge| address(&challenge, "name")).collect()
+pub(crate) fn addresses(header: &[u8]) -> Vec<Option<String>> {
+    challenges(header).iter().map(|challenge| address(challenge, "name")).collect()
 }
 
 #[cfg(test)]
@@ -100,7 +97,8 @@ mod tests {
     use super::*;
 
     fn address_in(text: &str) -> Option<String> {
-        challenges(text).find(|one| is(one, "bearer")).and_then(|one| address(&one, "a/b"))
+        let all = challenges(text.as_bytes());
+        all.iter().find(|one| one.is("bearer")).and_then(|one| address(one, "a/b"))
     }
 
     #[test]
@@ -129,7 +127,5 @@ mod tests {
         {
             assert_eq!(address_in(text), None, "{text}");
         }
-        let wanted: Vec<_> = challenges("Basic realm=\"x\", Bearer realm=\"").collect();
-        assert!(wanted.len() == 1 && is(&wanted[0], "basic"));
     }
 }

@@ -11,6 +11,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, Timeout};
 
+use super::redirect;
 use crate::error::Error;
 use crate::text::shown;
 
@@ -21,6 +22,9 @@ const MAX_SMALL: u64 = 4 * 1024 * 1024;
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How often an answer may lead elsewhere.
+const MAX_REDIRECTS: usize = 5;
 
 /// The pauses between tries. There is one try more than there are pauses.
 const PAUSES: [Duration; 3] =
@@ -70,14 +74,13 @@ impl Client {
     }
 
     fn with_patience(plain_http: bool, is_local: bool, idle: Duration) -> Client {
-        // A token stays with the server that it is for: it is left out where a redirect leads.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let mut config = Agent::config_builder()
             .https_only(!plain_http)
             .tls_config(tls)
             .http_status_as_error(false)
-            .max_redirects(5)
-            .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .user_agent(concat!("sandbox/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER))
@@ -90,17 +93,31 @@ impl Client {
         Client { agent }
     }
 
-    /// Asks for what is at `url`. Every answer is one, whatever its status.
+    /// Asks for what is at `url`, and where that leads. Every other answer is one, whatever its
+    /// status. A token stays with the server that it is for.
     pub(crate) fn get(
         &self,
         url: &str,
         headers: &[(&str, &str)],
     ) -> Result<Response<Body>, Failure> {
-        let mut request = self.agent.get(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        let no_address = |problem| Failure::from(server(url, problem));
+        let mut at: Uri = url.parse().map_err(|_| no_address("this is no address"))?;
+        let mut headers = headers.to_vec();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.agent.get(&at);
+            for (name, value) in &headers {
+                request = request.header(*name, *value);
+            }
+            let answer = request.call().map_err(|error| failure(url, &error, ""))?;
+            let Some(location) = redirect::location(&answer) else { return Ok(answer) };
+            let next = redirect::join(&at, &location);
+            let next = next.ok_or_else(|| no_address("leads to what is no address"))?;
+            if !redirect::same_server(&at, &next) {
+                headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
+            }
+            at = next;
         }
-        request.call().map_err(|error| failure(url, &error, ""))
+        Err(failure(url, &ureq::Error::TooManyRedirects, ""))
     }
 }
 

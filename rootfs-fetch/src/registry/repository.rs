@@ -12,6 +12,9 @@ use super::reference::Reference;
 use crate::error::Error;
 use crate::image::oci::Descriptor;
 
+/// How many tokens are asked for to read one thing: where it leads, another may be wanted.
+const MAX_TOKENS: usize = 3;
+
 /// One repository of a registry.
 pub(crate) struct Repository {
     client: Client,
@@ -60,9 +63,14 @@ impl Repository {
         missing: &str,
     ) -> Result<Response<Body>, Failure> {
         let mut answer = self.try_get(url, headers)?;
-        if answer.status() == 401 {
-            let token = auth::token(&self.client, url, &answer, &self.name)?;
-            self.token.replace(Some(token));
+        let mut asked = Vec::new();
+        while answer.status() == 401 && asked.len() < MAX_TOKENS {
+            let address = auth::wanted(url, &answer, &self.name)?;
+            if asked.contains(&address) {
+                break;
+            }
+            self.token.replace(Some(auth::token(&self.client, &address)?));
+            asked.push(address);
             answer = self.try_get(url, headers)?;
         }
         if answer.status().is_success() { Ok(answer) } else { Err(refusal(url, &answer, missing)) }

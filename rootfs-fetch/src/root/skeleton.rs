@@ -108,7 +108,7 @@ pub(crate) fn applets(busybox: &Path) -> Result<Vec<PathBuf>, Error> {
     let applets: Vec<PathBuf> = text.lines().map(str::trim).filter_map(place).collect();
     if applets.is_empty() {
         let problem = format!("`{} --list-full` lists nothing", busybox.display());
-        return Err(Error::Usage { problem, hint: Some("use another busybox".to_owned()) });
+        return Err(Error::Unfit { problem, hint: Some("use another busybox".to_owned()) });
     }
     Ok(applets)
 }

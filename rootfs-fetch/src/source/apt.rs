@@ -52,7 +52,7 @@ pub(crate) fn fill(root: &Path, dir: &Path, progress: &Progress) -> Result<Strin
 }
 
 fn usage(problem: String) -> Error {
-    Error::Usage { problem, hint: None }
+    Error::Unfit { problem, hint: None }
 }
 
 /// What apt would download. Some versions of apt say only an MD5 checksum here: then the lists are

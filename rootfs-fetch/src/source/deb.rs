@@ -51,7 +51,7 @@ pub(crate) fn extract_busybox(deb: &Path, to: &Path) -> Result<(), Error> {
 
 fn wrong(deb: &Path, problem: &str) -> Error {
     let name = deb.file_name().unwrap_or_default().to_string_lossy();
-    Error::Usage { problem: format!("the package {name} {problem}"), hint: None }
+    Error::Unfit { problem: format!("the package {name} {problem}"), hint: None }
 }
 
 /// The bytes of the member `data.tar`, whatever its ending is, of an ar archive.

@@ -46,7 +46,7 @@ struct Saved {
 pub(crate) fn fill(file: &Path, root: &Path, means: &Means) -> Result<String, Error> {
     let shown = file.display();
     let words = if file.is_dir() {
-        let words = image(file, root, means)?.ok_or_else(|| Error::Usage {
+        let words = image(file, root, means)?.ok_or_else(|| Error::Unfit {
             problem: format!("`{shown}` is a directory, but no OCI layout"),
             hint: Some(format!("pack it first: `tar -C {shown} -cf FILE .`")),
         })?;
@@ -66,13 +66,14 @@ pub(crate) fn fill(file: &Path, root: &Path, means: &Means) -> Result<String, Er
             None => {
                 fs::remove_dir(root).map_err(Error::io("remove", root))?;
                 fs::rename(&unpacked, root).map_err(Error::io("move", root))?;
+                if fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none()) {
+                    let problem = format!("`{shown}` has nothing in it");
+                    return Err(Error::Unfit { problem, hint: None });
+                }
                 format!("the archive {shown}{}", left_out(skipped))
             }
         }
     };
-    if fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none()) {
-        return Err(Error::Usage { problem: format!("`{shown}` has nothing in it"), hint: None });
-    }
     skeleton::complete(root)?;
     Ok(text::shown(words.as_bytes()))
 }
@@ -139,7 +140,7 @@ fn layout(dir: &Path, root: &Path, means: &Means) -> Result<u64, Error> {
             manifest.layers.iter().map(|layer| blob(dir, layer)).collect();
         return unpack_layers(&layers?, root, means);
     }
-    Err(Error::Usage {
+    Err(Error::Unfit {
         problem: "the indexes of the image lead to one another without end".to_owned(),
         hint: None,
     })
@@ -148,7 +149,7 @@ fn layout(dir: &Path, root: &Path, means: &Means) -> Result<u64, Error> {
 fn no_image(index: &Index) -> Error {
     let there = index.platforms();
     let problem = format!("no image for linux/{}; there is {there}", architecture());
-    Error::Usage { problem, hint: None }
+    Error::Unfit { problem, hint: None }
 }
 
 /// The file of a blob, which is what its descriptor says.
@@ -168,7 +169,7 @@ fn read_blob(dir: &Path, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
 /// Unpacks the first of the images that `docker save` wrote. Its config says what the digests of
 /// its layers are, and the config's name is its own digest.
 fn docker(saved: &[Saved], dir: &Path, root: &Path, means: &Means) -> Result<String, Error> {
-    let first = saved.first().ok_or_else(|| Error::Usage {
+    let first = saved.first().ok_or_else(|| Error::Unfit {
         problem: "manifest.json lists no image".to_owned(),
         hint: None,
     })?;
@@ -211,7 +212,7 @@ fn shown(path: &Path) -> String {
 
 /// The file `path` of an image. Links in an image lead nowhere but into it.
 fn find(dir: &Path, path: &Path) -> Result<PathBuf, Error> {
-    let missing = |_| Error::Usage {
+    let missing = |_| Error::Unfit {
         problem: format!("the image is not complete: it lacks `{}`", shown(path)),
         hint: None,
     };
@@ -229,7 +230,7 @@ fn read_limited(path: &Path) -> Result<Vec<u8>, Error> {
     file.take(MAX_JSON + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > MAX_JSON {
         let problem = format!("`{}` is too long for what it should be", path.display());
-        return Err(Error::Usage { problem, hint: None });
+        return Err(Error::Unfit { problem, hint: None });
     }
     Ok(bytes)
 }

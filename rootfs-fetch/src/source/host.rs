@@ -42,5 +42,5 @@ fn busybox() -> Result<PathBuf, Error> {
             format!("{} is not static: it needs {}", file.display(), loader.display())
         }
     };
-    Err(Error::Usage { problem, hint: Some("install busybox-static".to_owned()) })
+    Err(Error::Unfit { problem, hint: Some("install busybox-static".to_owned()) })
 }

@@ -2,10 +2,12 @@
 //! is complete.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{About, Rootfs, Store, check_name};
 use crate::archive::remove;
@@ -22,6 +24,8 @@ pub(super) enum Existing {
     Keep,
     /// The new one takes its place.
     Replace,
+    /// It stays, and that is an error.
+    Refuse,
 }
 
 impl Store {
@@ -52,10 +56,14 @@ impl Store {
         user::make_dir(&self.dir)?;
         let _lock = self.lock()?;
         // Somebody else may have made it while we waited for the lock.
-        if existing == Existing::Keep {
-            if let Some(rootfs) = self.get(name)? {
-                return Ok(rootfs);
+        match existing {
+            Existing::Keep => {
+                if let Some(rootfs) = self.get(name)? {
+                    return Ok(rootfs);
+                }
             }
+            Existing::Refuse if self.has(name)? => return Err(taken(name)),
+            Existing::Refuse | Existing::Replace => {}
         }
         self.sweep();
         let new = self.unfinished(name);
@@ -78,10 +86,13 @@ impl Store {
         let place = self.dir.join(name);
         let old = self.unfinished(&format!("old-{name}"));
         remove::check_unmounted(&place)?;
-        if place.exists() {
-            fs::rename(&place, &old).map_err(Error::io("replace", &place))?;
+        // Where both cannot change places, the name has nothing for a moment.
+        if renameat_with(CWD, new, CWD, &place, RenameFlags::EXCHANGE).is_err() {
+            if place.exists() {
+                fs::rename(&place, &old).map_err(Error::io("replace", &place))?;
+            }
+            fs::rename(new, &place).map_err(Error::io("replace", &place))?;
         }
-        fs::rename(new, &place).map_err(Error::io("replace", &place))?;
         self.sweep();
         Ok(())
     }
@@ -100,10 +111,56 @@ impl Store {
 
     /// Takes away what was not completed. The lock is held, so nobody works on it.
     pub(super) fn sweep(&self) {
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                let _ = remove::remove(&entry.path());
-            }
+        for path in self.all_unfinished() {
+            let _ = remove::remove(&path);
         }
+    }
+
+    fn all_unfinished(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let unfinished = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+        };
+        let mut paths: Vec<PathBuf> = paths.filter(unfinished).collect();
+        paths.sort();
+        paths
+    }
+
+    /// What changes left that were killed. While somebody changes the store, there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub fn left_behind(&self) -> Result<Vec<PathBuf>, Error> {
+        Ok(self.try_lock()?.map_or(Vec::new(), |_lock| self.all_unfinished()))
+    }
+
+    /// Takes away what changes left that were killed, and says what that was. While somebody
+    /// changes the store, nothing is taken away.
+    ///
+    /// # Errors
+    /// When something would not go.
+    pub fn clean(&self) -> Result<Vec<PathBuf>, Error> {
+        let Some(_lock) = self.try_lock()? else { return Ok(Vec::new()) };
+        let left = self.all_unfinished();
+        left.iter().try_for_each(|path| remove::remove(path))?;
+        Ok(left)
+    }
+
+    /// The lock, unless somebody has it, or there is no store yet.
+    fn try_lock(&self) -> Result<Option<Flock<File>>, Error> {
+        let dir = match File::open(&self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            dir => dir.map_err(Error::io("open", &self.dir))?,
+        };
+        Ok(Flock::lock(dir, FlockArg::LockExclusiveNonblock).ok())
+    }
+}
+
+fn taken(name: &str) -> Error {
+    Error::Usage {
+        problem: format!("there is a rootfs `{name}` already"),
+        hint: Some("choose another name, or `sandbox rootfs remove` it first".to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::change::Existing;
-use super::{Rootfs, Store};
+use super::{Rootfs, Store, check_name};
 use crate::archive::limits::Means;
 use crate::archive::remove;
 use crate::error::Error;
@@ -85,6 +85,7 @@ impl Store {
         fetch: &Fetch,
         progress: &Progress,
     ) -> Result<Rootfs, Error> {
+        check_name(&fetch.name)?;
         let mut tried = Vec::new();
         for source in &fetch.sources {
             let fill = |root: &Path| self.fill_from(*source, fetch, root, progress);

@@ -21,6 +21,9 @@ use crate::archive::limits::Limits;
 use crate::error::Error;
 use crate::user;
 
+/// The most layers that lie on one another; overlayfs takes no more.
+const MAX_LAYERS: usize = 500;
+
 /// Where root filesystems are kept.
 pub struct Store {
     dir: PathBuf,
@@ -40,6 +43,15 @@ pub struct Rootfs {
     pub base: Option<String>,
     /// Its layers above `path`, topmost first; none when it is a whole tree.
     pub layers: Vec<PathBuf>,
+}
+
+/// What stands in the store under a name.
+#[derive(Debug)]
+pub struct Listed {
+    /// The name.
+    pub name: String,
+    /// The rootfs, or why it is broken.
+    pub found: Result<Rootfs, Error>,
 }
 
 /// What `about.json` says.
@@ -85,24 +97,49 @@ impl Store {
     pub fn get(&self, name: &str) -> Result<Option<Rootfs>, Error> {
         check_name(name)?;
         let dir = self.dir.join(name);
-        let (path, layer) = (dir.join("rootfs"), dir.join("layer"));
-        let about = fs::read(dir.join("about.json")).ok();
-        let about = about.and_then(|bytes| serde_json::from_slice::<About>(&bytes).ok());
-        let unknown = About { source: "unknown".to_owned(), base: None };
-        let About { source, base } = about.unwrap_or(unknown);
-        let name = name.to_owned();
-        if path.is_dir() {
+        let about = self.about(name);
+        let source = about.source;
+        if dir.join("rootfs").is_dir() {
+            let (name, path) = (name.to_owned(), dir.join("rootfs"));
             return Ok(Some(Rootfs { name, path, source, base: None, layers: Vec::new() }));
         }
-        let Some(base) = base.filter(|_| layer.is_dir()) else { return Ok(None) };
-        let below = self.get(&base)?.ok_or_else(|| Error::Usage {
+        let layer = dir.join("layer");
+        let Some(base) = about.base.filter(|_| layer.is_dir()) else { return Ok(None) };
+        if self.depth(name) == MAX_LAYERS {
+            let problem = format!("`{name}` lies on layers that lie on one another without end");
+            return Err(Error::Unfit { problem, hint: None });
+        }
+        let below = self.get(&base)?.ok_or_else(|| Error::Unfit {
             problem: format!("`{name}` is a layer over `{base}`, which is not there any more"),
             hint: Some(
                 "remove it with `sandbox rootfs remove`, or fetch the other again".to_owned(),
             ),
         })?;
+        let name = name.to_owned();
         let layers = [vec![layer], below.layers].concat();
         Ok(Some(Rootfs { name, path: below.path, source, base: Some(base), layers }))
+    }
+
+    /// What is written down about a rootfs.
+    fn about(&self, name: &str) -> About {
+        let bytes = fs::read(self.dir.join(name).join("about.json")).ok();
+        let about = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        about.unwrap_or(About { source: "unknown".to_owned(), base: None })
+    }
+
+    /// Over how many others a rootfs lies, whether these are there or not.
+    pub fn depth(&self, name: &str) -> usize {
+        let bases = std::iter::successors(self.about(name).base, |base| self.about(base).base);
+        bases.take(MAX_LAYERS).count()
+    }
+
+    /// Whether there is a rootfs of this name, be it broken.
+    ///
+    /// # Errors
+    /// When the name cannot be one.
+    pub fn has(&self, name: &str) -> Result<bool, Error> {
+        check_name(name)?;
+        Ok(self.dir.join(name).is_dir())
     }
 
     /// Where the rootfs of this name is, or would be if it were made now: the path that
@@ -129,16 +166,32 @@ impl Store {
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn list(&self) -> Result<Vec<Rootfs>, Error> {
+    pub fn list(&self) -> Result<Vec<Listed>, Error> {
+        let one = |name: String| {
+            let found = self.get(&name).and_then(|found| found.ok_or_else(|| no_tree(&name)));
+            Listed { name, found }
+        };
+        Ok(self.names()?.into_iter().map(one).collect())
+    }
+
+    /// The names of all, sorted.
+    fn names(&self) -> Result<Vec<String>, Error> {
         let entries = match fs::read_dir(&self.dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(Error::io("read", &self.dir))?,
         };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let mut names: Vec<String> = names.filter(|name| check_name(name).is_ok()).collect();
+        let mut names: Vec<String> =
+            names.filter(|name| self.has(name).is_ok_and(|has| has)).collect();
         names.sort();
-        let found = names.iter().map(|name| self.get(name));
-        found.filter_map(Result::transpose).collect()
+        Ok(names)
+    }
+}
+
+fn no_tree(name: &str) -> Error {
+    Error::Unfit {
+        problem: format!("`{name}` has neither a tree nor a layer"),
+        hint: Some("remove it with `sandbox rootfs remove`, or fetch it again".to_owned()),
     }
 }
 

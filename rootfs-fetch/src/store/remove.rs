@@ -2,27 +2,26 @@
 
 use std::fs;
 
-use super::{Store, check_name};
+use super::Store;
 use crate::archive::remove;
 use crate::error::Error;
 
 impl Store {
-    /// Removes a rootfs.
+    /// Removes a rootfs, be it broken.
     ///
     /// # Errors
     /// When there is none of this name, something is mounted in it, or the operating system
     /// refuses.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
-        check_name(name)?;
         let dir = &self.dir().join(name);
-        if !dir.is_dir() {
+        if !self.has(name)? {
             self.expect(name)?;
         }
         let _lock = self.lock()?;
-        let all = self.list()?;
-        if let Some(above) = all.iter().find(|other| other.base.as_deref() == Some(name)) {
+        let mut all = self.names()?.into_iter();
+        if let Some(above) = all.find(|other| self.about(other).base.as_deref() == Some(name)) {
             return Err(Error::Usage {
-                problem: format!("`{}` is a layer over `{name}`", above.name),
+                problem: format!("`{above}` is a layer over `{name}`"),
                 hint: Some("remove that one first".to_owned()),
             });
         }

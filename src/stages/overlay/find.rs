@@ -2,11 +2,14 @@
 
 use std::fs;
 
-use super::options::stack;
+use super::options::{self, stack};
 use crate::error::Error;
 use crate::layers::{self, Driver, Layers, kept};
 use crate::stages::names::USER;
 use crate::stages::spec::Spec;
+
+/// The most bytes of options that mount(2) takes, the last of which is NUL.
+const PAGE: usize = 4096;
 
 /// What was found besides.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,6 +56,13 @@ pub(super) fn check(keep: Option<&str>, spec: &Spec) -> Result<(), Error> {
     }
     if spec.layers.driver == Driver::Vfs && !spec.layers.lowers.is_empty() {
         return Err(Error::usage("vfs copies one tree, not layers", "use `--storage overlay`"));
+    }
+    if spec.layers.driver == Driver::Overlay && options::of(spec).len() >= PAGE {
+        let count = spec.layers.lowers.len();
+        return Err(Error::usage(
+            format!("{count} layers are more than overlayfs can be told: their paths fill a page"),
+            "set SANDBOX_HOME to a directory with a shorter path, or take a rootfs of fewer layers",
+        ));
     }
     let Some(name) = keep.filter(|_| spec.layers.found) else { return Ok(()) };
     if kept::lies_on(&spec.layers)? != stack(spec) {
