@@ -119,6 +119,7 @@ fn a_name_that_no_rootfs_can_have_is_wrong_usage() {
         keep(who, "work", "true");
         for args in [
             &["rootfs", "import", "/bin/sh", "../x"][..],
+            &["rootfs", "import", "--dry-run", "/bin/sh", "../x"],
             &["rootfs", "remove", "a/b"],
             &["rootfs", "verify", ""],
             &["rootfs", "fetch", "--name", ".hidden"],

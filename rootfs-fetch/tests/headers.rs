@@ -51,6 +51,7 @@ fn numbers_that_are_blank_are_nought() {
     for blank in [b' ', 0] {
         let mut dir = header("dir/");
         dir.set_entry_type(EntryType::Directory);
+        dir.set_mode(0o755);
         let mut file = header("dir/file");
         for old in [dir.as_old_mut(), file.as_old_mut()] {
             (old.uid, old.gid, old.mtime) = ([blank; 8], [blank; 8], [blank; 12]);

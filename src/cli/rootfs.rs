@@ -136,6 +136,7 @@ fn fetch(store: &Store, args: FetchArgs, global: &Global, json: bool) -> Result<
     if let Some(name) = args.name {
         fetch.name = name;
     }
+    store.has(&fetch.name)?; // a name that cannot be is told in a dry run too
     if global.dry_run {
         let sources: Vec<&str> = fetch.sources.iter().map(|source| source.name()).collect();
         let would = format!("make `{}` from {}", fetch.name, sources.join(", else "));
@@ -185,6 +186,7 @@ fn import(
     json: bool,
 ) -> Result<u8, Error> {
     let name = name.unwrap_or_else(|| name_of_file(file));
+    store.has(&name)?;
     if global.dry_run {
         std::fs::metadata(file).map_err(Error::io(format!("read `{}`", file.display())))?;
         return Ok(would_do(&format!("make `{name}` from {}", file.display()), json));
