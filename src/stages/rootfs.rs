@@ -70,7 +70,7 @@ impl Stage for Rootfs {
 
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
         let why = "make an empty directory to mount the root on";
-        vec![Mkdir(spec.root(), 0o755).because(why).undone_by(Undo::Rmdir(spec.root()))]
+        vec![Mkdir(spec.root().into(), 0o755).because(why).undone_by(Undo::Rmdir(spec.root()))]
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {

@@ -8,6 +8,7 @@ use crate::layers::Layers;
 use crate::machine::host::Host;
 use crate::plan::command::Command;
 use crate::plan::step::{StageName, Step};
+use crate::syscall::Location;
 
 // ANCHOR: spec
 /// What more than one stage reads.
@@ -78,10 +79,9 @@ impl Spec {
         if self.has(ROOTFS) { self.state_dir().join("root") } else { self.rootfs.clone() }
     }
 
-    /// A path below [`Spec::root`].
-    pub fn in_root(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        self.root().join(path.strip_prefix("/").unwrap_or(path))
+    /// A path as it looks from [`Spec::root`], and no way out of there.
+    pub fn in_root(&self, path: impl AsRef<Path>) -> Location {
+        Location::below(self.root(), path)
     }
 
     /// The path by which the sandbox finds the rootfs. Root that becomes an ordinary user for the
@@ -92,7 +92,7 @@ impl Spec {
     }
 
     /// Where /proc is mounted: in the new root, where there is one that is laid out.
-    pub fn proc(&self) -> PathBuf {
+    pub fn proc(&self) -> Location {
         if self.changes_root() && self.has(ROOTFS) { self.in_root("/proc") } else { "/proc".into() }
     }
 }

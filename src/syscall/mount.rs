@@ -7,15 +7,16 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
 
 use super::call::{Call, Shell, say};
+use super::location::{self, Found, Location};
 use super::quote::{c_string, flags, sh_path};
 
 /// mount(2)
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mount {
     /// What is mounted.
-    pub source: Option<PathBuf>,
+    pub source: Option<Location>,
     /// Where.
-    pub target: PathBuf,
+    pub target: Location,
     /// The kind of filesystem, for a new one.
     pub fstype: Option<&'static str>,
     /// How.
@@ -30,8 +31,8 @@ impl Mount {
         MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
     /// A new filesystem of this kind.
-    pub fn new(kind: &'static str, target: impl Into<PathBuf>, flags: MsFlags) -> Mount {
-        let (source, target) = (Some(PathBuf::from(kind)), target.into());
+    pub fn new(kind: &'static str, target: impl Into<Location>, flags: MsFlags) -> Mount {
+        let (source, target) = (Some(Location::from(kind)), target.into());
         Mount { source, target, fstype: Some(kind), flags, data: None }
     }
 
@@ -41,7 +42,7 @@ impl Mount {
     }
 
     /// What is at `source`, at `target` too.
-    pub fn bind(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Mount {
+    pub fn bind(source: impl Into<Location>, target: impl Into<Location>) -> Mount {
         let (source, target) = (Some(source.into()), target.into());
         Mount { source, target, fstype: None, flags: MsFlags::MS_BIND, data: None }
     }
@@ -53,7 +54,7 @@ impl Mount {
 
     /// Lets what is mounted at `target` only be read. `kept` is what the mount had forbidden already:
     /// nobody but its owner may take that back.
-    pub fn read_only(target: impl Into<PathBuf>, kept: MsFlags) -> Mount {
+    pub fn read_only(target: impl Into<Location>, kept: MsFlags) -> Mount {
         let target = target.into();
         let again = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         let (source, flags) = (Some(target.clone()), again | kept);
@@ -61,7 +62,7 @@ impl Mount {
     }
 
     /// Changes to whom all mounts from `target` on tell of new ones; see mount_namespaces(7).
-    pub fn propagation(target: impl Into<PathBuf>, kind: MsFlags) -> Mount {
+    pub fn propagation(target: impl Into<Location>, kind: MsFlags) -> Mount {
         let (target, flags) = (target.into(), MsFlags::MS_REC | kind);
         Mount { source: None, target, fstype: None, flags, data: None }
     }
@@ -120,8 +121,10 @@ impl Call for Mount {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        let (source, data) = (self.source.as_deref(), self.data.as_deref());
-        nix::mount::mount(source, self.target.as_path(), self.fstype, self.flags, data)
+        let (source, target) =
+            (self.source.as_ref().map(Location::find).transpose()?, self.target.find()?);
+        let (source, data) = (source.as_ref().map(Found::path), self.data.as_deref());
+        nix::mount::mount(source.as_deref(), &target.path(), self.fstype, self.flags, data)
     }
 
     fn remedy(&self, errno: Errno) -> Option<String> {
@@ -136,7 +139,7 @@ impl Call for Mount {
             (_, Errno::EPERM | Errno::EACCES) => {
                 say("mounting needs privilege over the mount namespace: see `sandbox doctor`")
             }
-            _ => None,
+            _ => location::remedy(errno),
         }
     }
 }

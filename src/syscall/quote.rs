@@ -55,7 +55,7 @@ pub(crate) fn sh_words(words: &[OsString]) -> String {
 }
 
 /// What the standard library says of a call that failed, as the kernel said it.
-pub(super) fn errno(result: io::Result<()>) -> nix::Result<()> {
+pub(super) fn errno<T>(result: io::Result<T>) -> nix::Result<T> {
     result.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
 }
 

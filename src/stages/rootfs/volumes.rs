@@ -72,7 +72,7 @@ fn one(volume: &Volume, spec: &Spec) -> Vec<Step> {
         steps.push(Create(target.clone(), 0o644).because(why_place));
     }
     let why = "a volume: what is written there is on the host, and in no layer";
-    steps.push(Mount::bind(source, &target).recursive().because(why));
+    steps.push(Mount::bind(source, target.clone()).recursive().because(why));
     if volume.read_only {
         let kept = volume.flags.unwrap_or(MsFlags::empty());
         steps.push(Mount::read_only(target, kept).because("and may only be read"));
