@@ -87,7 +87,7 @@ fn traced(who: &Who, args: &[&str], name: &str) -> Vec<String> {
 fn by_paths(line: &str, opened: &mut HashMap<String, String>) -> String {
     let regex = |pattern: &str| regex_lite::Regex::new(pattern).unwrap();
     let mut line = line.to_owned();
-    let mounts = line.starts_with("mount(");
+    let mounts = line.starts_with("mount");
     for (number, path) in opened.iter().filter(|_| mounts) {
         line = line.replace(&format!("\"/proc/self/fd/{number}\""), &format!("\"{path}\""));
     }
@@ -132,6 +132,11 @@ fn matches(call: &str, line: &str) -> bool {
             let flags = arguments.split(", ").nth(3).unwrap_or_default();
             let same = flags.split('|').filter(|flag| *flag != "0").all(|flag| line.contains(flag));
             line.starts_with("mount(") && same && names.iter().all(|name| line.contains(name))
+        }
+        "mount_setattr" => {
+            let told = arguments.split(", ").skip(1).take(2).chain(["attr_set="]);
+            let set = arguments.split(['=', '}']).nth(1).unwrap();
+            line.starts_with("mount_setattr(") && told.chain([set]).all(|told| line.contains(told))
         }
         _ => line.starts_with(call.trim_end_matches(')')),
     }

@@ -9,6 +9,7 @@ use nix::mount::{MntFlags, MsFlags};
 use super::call::{Call, Shell, say};
 use super::location::{self, Found, Location};
 use super::quote::{c_string, flags, sh_path};
+use crate::machine::kernel;
 
 /// mount(2)
 #[derive(Clone, Debug, PartialEq)]
@@ -105,12 +106,8 @@ impl Call for Mount {
             let as_it_is = if source == "." { "-c " } else { "" };
             return Shell::line(format!("mount {as_it_is}--{rec}bind {source} {target}"));
         }
-        let name = |name: &str| match name {
-            "MS_RDONLY" => "ro".to_owned(),
-            name => name.trim_start_matches("MS_").to_lowercase(),
-        };
         let mut options: Vec<String> =
-            self.flags.iter_names().map(|(flag, _)| name(flag)).collect();
+            self.flags.iter_names().map(|(flag, _)| option(flag)).collect();
         options.extend(self.data.as_ref().map(|data| data.to_string_lossy().into_owned()));
         let options = match options.is_empty() {
             true => String::new(),
@@ -141,6 +138,77 @@ impl Call for Mount {
             }
             _ => location::remedy(errno),
         }
+    }
+}
+
+/// mount_setattr(2): what a mount allows no more. What it forbade already stays forbidden.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MountSetattr {
+    /// Where it is.
+    pub target: Location,
+    /// What is forbidden.
+    pub set: MsFlags,
+    /// Whether for all that is mounted below it too.
+    pub recursive: bool,
+}
+
+impl MountSetattr {
+    /// Forbids this for the mount at `target` and for all below it.
+    pub fn below(target: impl Into<Location>, set: MsFlags) -> MountSetattr {
+        MountSetattr { target: target.into(), set, recursive: true }
+    }
+
+    /// Forbids this for the mount at `target` alone.
+    pub fn only(target: impl Into<Location>, set: MsFlags) -> MountSetattr {
+        MountSetattr { target: target.into(), set, recursive: false }
+    }
+}
+
+impl Call for MountSetattr {
+    fn strace(&self) -> String {
+        let target = c_string(self.target.as_os_str());
+        let how = if self.recursive { "AT_RECURSIVE" } else { "0" };
+        let names = self.set.iter_names().map(|(name, _)| name.replacen("MS_", "MOUNT_ATTR_", 1));
+        let names: Vec<String> = names.collect();
+        let set = flags(names.iter().map(String::as_str));
+        format!("mount_setattr(AT_FDCWD, {target}, {how}, {{attr_set={set}}}, 32)")
+    }
+
+    fn by_hand(&self) -> Shell {
+        let target = sh_path(&self.target);
+        let options: Vec<String> = self.set.iter_names().map(|(name, _)| option(name)).collect();
+        let mount = format!("mount -o remount,bind,{}", options.join(","));
+        Shell::line(match self.recursive {
+            true => {
+                format!(
+                    "findmnt -nlRo TARGET {target} | while IFS= read -r at; do {mount} \"$at\"; done"
+                )
+            }
+            false => format!("{mount} {target}"),
+        })
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        // As attributes of a mount these flags have the same numbers.
+        let how = if self.recursive { AT_RECURSIVE } else { 0 };
+        kernel::mount_setattr(&self.target.find()?.path(), how, self.set.bits())
+    }
+
+    fn remedy(&self, errno: Errno) -> Option<String> {
+        match errno {
+            Errno::ENOSYS => say("mount_setattr(2) came with Linux 5.12"),
+            _ => location::remedy(errno),
+        }
+    }
+}
+
+const AT_RECURSIVE: libc::c_int = 0x8000;
+
+/// A flag as mount(8) takes it.
+fn option(flag: &str) -> String {
+    match flag {
+        "MS_RDONLY" => "ro".to_owned(),
+        flag => flag.trim_start_matches("MS_").to_lowercase(),
     }
 }
 

@@ -24,9 +24,12 @@ pub(super) fn on_disk(spec: &Spec, found: &Found) -> Vec<Step> {
     }
     let undo = Undo::Tree(layers.dir.clone());
     let mut steps = Vec::new();
-    if found.makes_base {
+    // Only trying tells whether something can be made there.
+    let tried = |step: Step| if layers.driver == Driver::Overlay { step.doubtful() } else { step };
+    if found.makes_base && !layers.in_memory {
         let base = layers.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
-        steps.push(MkdirAll(base, 0o755).because("a directory for all layers, which stays"));
+        let made = MkdirAll(base, 0o700).because("a directory for all layers, which stays");
+        steps.push(tried(made));
     }
     if layers.in_memory {
         steps.push(mkdir(layers.dir.clone(), "a place for the layers").undone_by(undo));
@@ -34,7 +37,7 @@ pub(super) fn on_disk(spec: &Spec, found: &Found) -> Vec<Step> {
     }
     let place =
         Mkdir(layers.dir.clone().into(), 0o700).because("a place that nobody else looks into");
-    steps.push(place.undone_by(undo));
+    steps.push(tried(place.undone_by(undo)));
     steps.extend(inside(spec));
     steps.extend(init_files(spec, found));
     if layers.driver == Driver::Vfs {
