@@ -66,6 +66,8 @@ fn a_command_that_removes_everything_breaks_no_later_run() {
             assert_eq!(names(&rootfs(who)), before, "{level}");
             who.run(&["run", "--", "true"]).succeeds();
         }
+        let volume = format!("{}:/tmp/made/here", who.home().display());
+        who.run(&["run", "-v", &volume, "--", "ls", "/tmp/made/here"]).succeeds();
         let told = ["run", "--read-only", "--", "touch", "/tmp/x"];
         assert!(who.run(&told).ends_with(1).stderr.contains("Read-only file system"));
     });

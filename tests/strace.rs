@@ -76,8 +76,10 @@ fn traced(who: &Who, args: &[&str], name: &str) -> Vec<String> {
     let trace = std::fs::read_to_string(&file).unwrap();
     let mut opened = HashMap::new();
     let call = |line: &str| {
-        let line = line.split_once(' ').unwrap_or_default().1.trim().replace(name, "ID");
-        line.strip_prefix("<... ").map_or_else(|| by_paths(&line, &mut opened), |_| String::new())
+        let (process, line) = line.split_once(' ').unwrap_or_default();
+        let line = line.trim().replace(name, "ID");
+        let call = by_paths(&line, opened.entry(process.to_owned()).or_default());
+        if line.starts_with("<... ") { String::new() } else { call }
     };
     trace.lines().map(call).filter(|line| !line.is_empty()).collect()
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::fs::{linkat, mkdirat, openat, openat2, readlinkat, statat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
@@ -22,6 +22,14 @@ const TRIES: usize = 100;
 /// What the kernel answered.
 pub fn open_in_root(root: BorrowedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     open_by(root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Opens a path on which there is no link.
+///
+/// # Errors
+/// What the kernel answered; ELOOP when there is one.
+pub fn open_straight(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    open_by(CWD, path, flags, ResolveFlags::NO_SYMLINKS)
 }
 
 /// Opens a path below `dir` on which there is no link at all.

@@ -65,7 +65,7 @@ impl Stage for Rootfs {
 
     fn look(&mut self, spec: &mut Spec) -> Result<(), Error> {
         if spec.changes_root() {
-            self.found = volumes::find(&self.volume, &self.tmpfs, spec)?;
+            self.found = volumes::find(&self.volume, &self.tmpfs, self.read_only, spec)?;
         }
         Ok(())
     }

@@ -17,11 +17,21 @@ use super::call::say;
 use super::quote::errno;
 use crate::machine::files;
 
-/// A path; below a root, wherever links on the way lead within that root.
+/// A path, and how it may be walked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     path: PathBuf,
-    root: Option<PathBuf>,
+    way: Way,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    /// As the kernel walks any path.
+    Any,
+    /// Where links on the way lead within this root, which the path begins with.
+    Within(PathBuf),
+    /// Not at all when there is a link on the way.
+    Straight,
 }
 
 impl Location {
@@ -29,45 +39,62 @@ impl Location {
     pub fn below(root: impl Into<PathBuf>, path: impl AsRef<Path>) -> Location {
         let (root, path) = (root.into(), path.as_ref());
         let path = root.join(path.strip_prefix("/").unwrap_or(path));
-        Location { path, root: Some(root) }
+        Location { path, way: Way::Within(root) }
+    }
+
+    /// What this path led to when it was looked at, if there still is no link on the way.
+    pub fn looked_at(path: impl Into<PathBuf>) -> Location {
+        Location { path: path.into(), way: Way::Straight }
     }
 
     /// What has this name in it.
     pub fn join(&self, name: impl AsRef<Path>) -> Location {
-        Location { path: self.path.join(name), root: self.root.clone() }
+        Location { path: self.path.join(name), way: self.way.clone() }
     }
 
     /// Finds what is there.
     pub(super) fn find(&self) -> nix::Result<Found> {
-        let Some(root) = &self.root else { return Ok(Found::At(self.path.clone())) };
-        let found = within(root, self.from(root), OFlags::PATH)?;
-        Ok(Found::Held(found))
+        match self.way {
+            Way::Any => Ok(Found::At(self.path.clone())),
+            _ => self.held(&self.path, OFlags::PATH).map(Found::Held),
+        }
     }
 
     /// Opens a file that is there.
     pub(super) fn open(&self, flags: OFlags) -> nix::Result<OwnedFd> {
-        match &self.root {
-            Some(root) => within(root, self.from(root), flags | OFlags::NOFOLLOW),
-            None => raw(openat(CWD, &self.path, flags | OFlags::CLOEXEC, Mode::empty())),
-        }
+        let kept = if self.way == Way::Any { OFlags::empty() } else { OFlags::NOFOLLOW };
+        self.held(&self.path, flags | kept)
     }
 
     /// Where something new can be made: a directory, and the name there.
     pub(super) fn new_in(&self) -> nix::Result<(Dir, &OsStr)> {
-        let Some(root) = &self.root else { return Ok((Dir(None), self.path.as_os_str())) };
-        let (path, name) = (self.from(root), self.path.file_name().ok_or(Errno::EEXIST)?);
-        let parent = path.parent().unwrap_or(Path::new(""));
-        Ok((Dir(Some(within(root, parent, OFlags::PATH | OFlags::DIRECTORY)?)), name))
+        if self.way == Way::Any {
+            return Ok((Dir(None), self.path.as_os_str()));
+        }
+        let name = self.path.file_name().ok_or(Errno::EEXIST)?;
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        Ok((Dir(Some(self.held(parent, OFlags::PATH | OFlags::DIRECTORY)?)), name))
     }
 
-    fn from(&self, root: &Path) -> &Path {
-        self.path.strip_prefix(root).unwrap_or(&self.path)
+    /// Opens a path in the way that is ours.
+    fn held(&self, path: &Path, flags: OFlags) -> nix::Result<OwnedFd> {
+        let opened = match &self.way {
+            Way::Any => {
+                openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(Into::into)
+            }
+            Way::Within(root) => {
+                let dir = raw(openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))?;
+                files::open_in_root(dir.as_fd(), path.strip_prefix(root).unwrap_or(path), flags)
+            }
+            Way::Straight => files::open_straight(path, flags),
+        };
+        errno(opened)
     }
 }
 
 impl<P: Into<PathBuf>> From<P> for Location {
     fn from(path: P) -> Location {
-        Location { path: path.into(), root: None }
+        Location { path: path.into(), way: Way::Any }
     }
 }
 
@@ -117,12 +144,40 @@ impl AsFd for Dir {
     }
 }
 
-fn within(root: &Path, path: &Path, flags: OFlags) -> nix::Result<OwnedFd> {
-    let root = raw(openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))?;
-    errno(files::open_in_root(root.as_fd(), path, flags))
-}
-
 /// An error as the rest of the program knows it.
 pub(super) fn raw<T>(result: rustix::io::Result<T>) -> nix::Result<T> {
     result.map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_location_is_found_within_its_root_and_what_became_a_link_is_not_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        let root = base.join("root");
+        fs::create_dir_all(root.join("inside")).unwrap();
+        fs::write(base.join("file"), "outside").unwrap();
+        fs::write(root.join("file"), "inside").unwrap();
+        symlink("/file", root.join("absolute")).unwrap();
+        symlink("../../../file", root.join("inside/up")).unwrap();
+        symlink(base.join("file"), base.join("link")).unwrap();
+        let read =
+            |location: Location| fs::read_to_string(location.find()?.path()).map_err(raw_error);
+        for name in ["/absolute", "/inside/up", "/file", "/../file"] {
+            assert_eq!(read(Location::below(&root, name)), Ok("inside".to_owned()), "{name}");
+        }
+        assert_eq!(read(base.join("link").into()), Ok("outside".to_owned()));
+        assert_eq!(read(Location::looked_at(base.join("file"))), Ok("outside".to_owned()));
+        assert_eq!(read(Location::looked_at(base.join("link"))), Err(Errno::ELOOP));
+    }
+
+    fn raw_error(error: std::io::Error) -> Errno {
+        Errno::from_raw(error.raw_os_error().unwrap_or(0))
+    }
 }

@@ -1,16 +1,17 @@
 //! The files of the rootfs in the new root, and who may write them.
 
-use std::path::Path;
-
 use nix::mount::MsFlags;
 
 use super::tmpfs::Tmpfs;
+use crate::layers::Mounted;
 use crate::plan::step::{Because, Step};
 use crate::stages::names::OVERLAY;
 use crate::stages::spec::Spec;
 use crate::syscall::{Mount, MountSetattr};
 
 const WHY_READ_ONLY: &str = "nothing but what is mounted on it can be written";
+
+const TMP: &str = "/tmp";
 
 const WHY_SHARED: &str =
     "every sandbox has this rootfs, and no layer of its own lies over it: it may only be read";
@@ -32,9 +33,8 @@ pub(super) fn steps(read_only: bool, spec: &Spec) -> Vec<Step> {
     if !forbidden.is_empty() {
         steps.push(MountSetattr::below(spec.root(), forbidden).because(why));
     }
-    if may_write_in_memory(read_only, spec) {
-        let memory =
-            Mount::new("tmpfs", spec.in_root("/tmp"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV);
+    if memory(read_only, spec).is_some() {
+        let memory = Mount::new("tmpfs", spec.in_root(TMP), MsFlags::MS_NOSUID | MsFlags::MS_NODEV);
         let told = format!("mode=1777,size={}", Tmpfs::SIZE);
         steps.push(memory.with(told).because("where every program may write: memory"));
     }
@@ -47,10 +47,12 @@ pub(super) fn close(read_only: bool, spec: &Spec) -> Option<Step> {
     (read_only && spec.has(OVERLAY)).then(|| root.because(WHY_READ_ONLY))
 }
 
-/// Whether nobody asked for a root that is only read, and it is.
-fn may_write_in_memory(read_only: bool, spec: &Spec) -> bool {
-    let there = |dir: &Path| dir.symlink_metadata().is_ok_and(|about| about.is_dir());
+/// What is mounted where every program may write, when nobody asked for a root that is only read, and
+/// it is.
+pub(super) fn memory(read_only: bool, spec: &Spec) -> Option<Mounted> {
+    let at = spec.rootfs.join(TMP.trim_start_matches('/'));
     // A rootfs that is yet to be made will have it.
-    let has_tmp = there(&spec.rootfs.join("tmp")) || !spec.rootfs.exists();
-    spec.shared && !read_only && has_tmp
+    let there = at.symlink_metadata().map_or(!spec.rootfs.exists(), |about| about.is_dir());
+    let mounted = Mounted { at: TMP.into(), layers: Vec::new(), is_file: false, writable: true };
+    (spec.shared && !spec.has(OVERLAY) && !read_only && there).then_some(mounted)
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::dev;
+use super::files;
 use crate::error::Error;
 use crate::layers::{Mounted, View, Volume};
 use crate::stages::names::{NET, OVERLAY};
@@ -13,11 +14,12 @@ pub(super) fn of_files(spec: &Spec) -> View {
     View::of(root(spec))
 }
 
-/// With /sys, and /dev if it is ours.
-pub(super) fn of_all(files: &View, own_dev: bool, spec: &Spec) -> View {
-    let mut view = files.clone();
-    let dev = if own_dev { dev::mounted(spec, files) } else { Vec::new() };
-    for mounted in dev.into_iter().chain(sys(spec, files)) {
+/// With what is mounted in it: /sys, memory at /tmp, and /dev if it is ours.
+pub(super) fn of_all(root: &View, own_dev: bool, read_only: bool, spec: &Spec) -> View {
+    let mut view = root.clone();
+    let dev = if own_dev { dev::mounted(spec, root) } else { Vec::new() };
+    let memory = files::memory(read_only, spec);
+    for mounted in dev.into_iter().chain(sys(spec, root)).chain(memory) {
         view.add(mounted, &[]);
     }
     view

@@ -10,12 +10,13 @@ use crate::error::Error;
 use crate::layers::{View, Volume};
 use crate::plan::step::{Because, Step};
 use crate::stages::spec::Spec;
-use crate::syscall::{Create, Mkdir, Mount, MountSetattr};
+use crate::syscall::{Create, Location, Mkdir, Mount, MountSetattr};
 
 /// Looks at what is to be mounted, and at the places for it. What lies in another comes after it.
 pub(super) fn find(
     volumes: &[Volume],
     memory: &[Tmpfs],
+    read_only: bool,
     spec: &Spec,
 ) -> Result<Vec<Volume>, Error> {
     let memory = memory.iter().map(|tmpfs| Volume::memory(tmpfs.target.clone(), tmpfs.size));
@@ -26,7 +27,7 @@ pub(super) fn find(
         volume.find_target(&files)?;
     }
     found.sort_by_key(|volume| volume.target.components().count());
-    let mut view = view::of_all(&files, !has_dev(&found), spec);
+    let mut view = view::of_all(&files, !has_dev(&found), read_only, spec);
     for i in 0..found.len() {
         let (before, volume) = (&found[..i], &found[i]);
         let mut volume = volume.clone();
@@ -95,7 +96,7 @@ fn one(volume: &Volume, spec: &Spec) -> Vec<Step> {
         steps.push(Create(target.clone(), 0o644).because(why_place));
     }
     let why = "a volume: what is written there is on the host, and in no layer";
-    steps.push(Mount::bind(source, target.clone()).recursive().because(why));
+    steps.push(Mount::bind(Location::looked_at(source), target.clone()).recursive().because(why));
     if volume.read_only {
         let only_read = MountSetattr::below(target, MsFlags::MS_RDONLY);
         steps.push(only_read.because("and may only be read, with all that is mounted in it"));
