@@ -48,7 +48,7 @@ fn sample(kind: &str) -> String {
         "SECONDS" => "5",
         "PATH:RATE" => "/:1m",
         "SOURCE:TARGET[:ro]" => "/etc:/mnt",
-        "TARGET" => "/mnt",
+        "TARGET[:SIZE]" => "/mnt:1m",
         other => panic!("say here what a {other} looks like"),
     };
     value.to_owned()

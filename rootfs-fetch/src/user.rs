@@ -1,11 +1,14 @@
 //! Whose data directory is used, and who owns what is put there.
 
 use std::env;
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use nix::unistd::{Uid, User};
 
 use crate::error::Error;
@@ -33,6 +36,29 @@ pub(crate) fn data_dir() -> Result<PathBuf, Error> {
         hint: Some("set HOME, or SANDBOX_HOME to a directory of your choice".to_owned()),
     })?;
     Ok(strategy.data_dir().join("sandbox/rootfs"))
+}
+
+/// The directories that are for nobody else: what is below a directory that somebody chose, but not
+/// that one.
+pub(crate) fn private(dir: &Path) -> Vec<PathBuf> {
+    let chosen = env::var_os("SANDBOX_HOME").is_some_and(|home| !home.is_empty());
+    let above = dir.parent().filter(|_| !chosen);
+    above.into_iter().chain([dir]).map(Path::to_owned).collect()
+}
+
+/// Lets nobody else into these directories, as far as they are the caller's own: a set-user-ID program
+/// that somebody made in a root is for nobody outside of it.
+pub(crate) fn close(dirs: &[PathBuf]) {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    for dir in dirs {
+        let Ok(dir) = nix::fcntl::open(dir, flags, Mode::empty()).map(File::from) else { continue };
+        let Ok(about) = dir.metadata() else { continue };
+        let owner = caller().map_or(Uid::effective().as_raw(), |(uid, _)| uid);
+        if about.uid() == owner && about.mode() & 0o077 != 0 {
+            // On a disk that is only read nothing can be made in it either.
+            let _ = dir.set_permissions(Permissions::from_mode(0o700));
+        }
+    }
 }
 
 /// Makes a directory and those above it. Under sudo they belong to the calling user.

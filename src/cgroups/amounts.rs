@@ -57,7 +57,7 @@ impl FromStr for Memory {
 }
 
 /// `64m` in bytes: the suffixes of docker, powers of 1024, in either case.
-fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" | "b" => 1,

@@ -8,7 +8,7 @@ mod live;
 mod place;
 pub mod usage;
 
-pub use amounts::{CpuSet, Cpus, Memory, Pids, Rate, Weight};
+pub use amounts::{CpuSet, Cpus, Memory, Pids, Rate, Weight, bytes};
 pub use hierarchy::{Hierarchies, Hierarchy, Place, Refusal, Version, disk, name_in};
 pub use limits::{Limits, Setting, remedy};
 pub use live::{kill_all, processes, remove};

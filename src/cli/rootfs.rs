@@ -1,6 +1,6 @@
 //! `sandbox rootfs`: fetch, list, check, import, bundle and remove root filesystems.
 
-mod needs;
+pub(super) mod needs;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -33,7 +33,8 @@ pub(crate) struct StageArgs {
     /// Leave a system call out, to see what it is for (only where that harms nobody else)
     #[arg(long, value_name = "CALL", value_delimiter = ',')]
     forget: Vec<String>,
-    /// The root filesystem: a name from `sandbox rootfs list`, or a directory
+    /// The root filesystem: a name from `sandbox rootfs list`, which is written to only in a layer, or a
+    /// directory
     #[arg(long, value_name = "NAME|DIR", env = "SANDBOX_ROOTFS")]
     rootfs: Option<OsString>,
     #[command(flatten)]

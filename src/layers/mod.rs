@@ -7,9 +7,11 @@ mod changes;
 pub mod kept;
 mod look;
 mod stack;
+mod view;
 mod volume;
 
 pub use changes::{Change, Kind, Mark, changes, marks};
 pub use look::{look_up, tmpfs_keeps_attributes};
 pub use stack::{Driver, Layers, base};
-pub use volume::{Target, Volume};
+pub use view::{Mounted, View};
+pub use volume::{Volume, place};

@@ -1,14 +1,15 @@
 //! What is mounted into a root from outside.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::{OsStringValueParser, TypedValueParser, ValueParserFactory};
 use nix::errno::Errno;
-use nix::mount::MsFlags;
-use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::look::look_up;
+use super::view::{Mounted, Shown, View};
 use crate::error::{Error, errno_words};
 use crate::scalar::scalar;
 
@@ -27,57 +28,92 @@ pub struct Volume {
     pub new: bool,
     /// The directories that have to be made for it.
     pub missing: Vec<PathBuf>,
-    /// What the mount that it comes from forbids.
-    pub flags: Option<MsFlags>,
+    /// How large it may become, when it is memory.
+    pub size: Option<u64>,
 }
 
 impl Volume {
-    /// Memory at this place.
-    pub fn tmpfs(target: PathBuf) -> Volume {
-        Volume { target, ..Volume::default() }
+    /// So many bytes of memory at this place.
+    pub fn memory(target: PathBuf, size: u64) -> Volume {
+        Volume { target, size: Some(size), ..Volume::default() }
     }
 
-    /// Looks at the source, and at what the layers, topmost first, have at the place.
+    /// Looks at the source.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the source is not there, or the way to the target is a link.
-    pub fn find(&mut self, layers: &[PathBuf]) -> Result<(), Error> {
+    /// [`Error::Usage`] when it is not there.
+    pub fn find_source(&mut self) -> Result<(), Error> {
         if let Some(source) = &self.source {
             let real = realpath(source)?;
             self.is_file = !real.is_dir();
-            let doing = format!("look at the filesystem of `{}`", real.display());
-            let at = statvfs(&real).map_err(Error::io(doing))?;
-            let forbidden = [
-                (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
-                (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
-                (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-            ];
-            let forbidden = forbidden.iter().filter(|(flag, _)| at.flags().contains(*flag));
-            self.flags = Some(forbidden.map(|(_, flag)| *flag).collect());
             self.source = Some(real);
         }
-        let inside = self.target.strip_prefix("/").unwrap_or(&self.target).to_owned();
-        for dir in inside.ancestors() {
-            if look_up(layers, dir).is_some_and(|found| found.is_symlink()) {
-                return Err(Error::usage(
-                    format!("`/{}` is a link to somewhere else", dir.display()),
-                    "name its real place in the root",
-                ));
-            }
-        }
-        let is_there = |path: &Path| look_up(layers, path).is_some();
-        self.new = !is_there(&inside);
-        let mut missing: Vec<PathBuf> = inside
-            .ancestors()
-            .filter(|dir| !dir.as_os_str().is_empty() && !is_there(dir))
-            .map(|dir| Path::new("/").join(dir))
-            .collect();
-        missing.reverse();
-        if self.is_file && self.new {
-            missing.pop();
-        }
-        self.missing = missing;
         Ok(())
+    }
+
+    /// Looks for the place in the root, where links on the way lead.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when links on the way go round in circles.
+    pub fn find_target(&mut self, root: &View) -> Result<(), Error> {
+        let target = root.follow(&self.target).ok_or_else(|| {
+            let problem =
+                format!("`{}` is a link that leads back to itself", self.target.display());
+            Error::usage(problem, "name its real place in the root")
+        })?;
+        self.target = target;
+        Ok(())
+    }
+
+    /// Looks at what is at the place, and what has to be made there.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when it cannot be mounted there.
+    pub fn fit(&mut self, root: &View) -> Result<(), Error> {
+        let shown = root.look(&self.target);
+        self.new = shown.is_none();
+        if shown.is_some_and(|shown| (shown == Shown::File) != self.is_file) {
+            let kind = |is_file| if is_file { "a file" } else { "a directory" };
+            let (there, here) = (kind(!self.is_file), kind(self.is_file));
+            return Err(Error::usage(
+                format!(
+                    "`{}` is {there}, and {here} is to be mounted on it",
+                    self.target.display()
+                ),
+                "a file is mounted on a file, a directory on a directory",
+            ));
+        }
+        let missing = self.target.ancestors().take_while(|dir| root.look(dir).is_none());
+        let skipped = usize::from(self.is_file && self.new);
+        self.missing = missing.skip(skipped).map(Path::to_owned).collect();
+        self.missing.reverse();
+        Ok(())
+    }
+
+    /// What it shows once it is mounted.
+    pub fn mounted(&self) -> Mounted {
+        Mounted {
+            at: self.target.clone(),
+            layers: self.source.iter().cloned().collect(),
+            is_file: self.is_file,
+            writable: !self.read_only,
+        }
+    }
+
+    fn parse(text: &OsStr) -> Result<Volume, String> {
+        let form =
+            "write `SOURCE:TARGET` or `SOURCE:TARGET:ro`, with a target that begins with `/`";
+        let text = text.as_bytes();
+        let (text, read_only) = match text.strip_suffix(b":ro") {
+            Some(text) => (text, true),
+            None => (text.strip_suffix(b":rw").unwrap_or(text), false),
+        };
+        // Colons can be part of a name, and a target begins with a slash.
+        let between =
+            text.windows(2).rposition(|two| two == b":/").filter(|at| *at > 0).ok_or(form)?;
+        let (source, target) = (OsStr::from_bytes(&text[..between]), &text[between + 1..]);
+        let target = place(OsStr::from_bytes(target)).ok_or(form)?;
+        Ok(Volume { source: Some(source.into()), target, read_only, ..Volume::default() })
     }
 }
 
@@ -94,19 +130,16 @@ impl FromStr for Volume {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Volume, String> {
-        let form =
-            "write `SOURCE:TARGET` or `SOURCE:TARGET:ro`, with a target that begins with `/`";
-        let (text, read_only) = match text.strip_suffix(":ro") {
-            Some(text) => (text, true),
-            None => (text.strip_suffix(":rw").unwrap_or(text), false),
-        };
-        let (source, target) = text.rsplit_once(':').ok_or(form)?;
-        let target = place(target).ok_or(form)?;
-        if source.is_empty() {
-            return Err(form.to_owned());
-        }
-        let source = Some(PathBuf::from(source));
-        Ok(Volume { source, target, read_only, ..Volume::default() })
+        Volume::parse(text.as_ref())
+    }
+}
+
+/// A name need not be UTF-8.
+impl ValueParserFactory for Volume {
+    type Parser = clap::builder::ValueParser;
+
+    fn value_parser() -> Self::Parser {
+        OsStringValueParser::new().try_map(|text| Volume::parse(&text)).into()
     }
 }
 
@@ -118,30 +151,33 @@ impl fmt::Display for Volume {
     }
 }
 
-/// A path in the new root that leads nowhere else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target(pub PathBuf);
+scalar!(Volume);
 
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Target, String> {
-        place(text)
-            .map(Target)
-            .ok_or_else(|| "write a path that begins with `/`, and is not `/` itself".to_owned())
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.display())
-    }
-}
-
-scalar!(Volume, Target);
-
-fn place(target: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(target);
+/// A path in the new root, and not that root itself.
+pub fn place(target: &OsStr) -> Option<PathBuf> {
+    let path: PathBuf = Path::new(target).components().collect();
     let up = path.components().any(|part| part == std::path::Component::ParentDir);
     (path.is_absolute() && !up && path != Path::new("/")).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colons_are_part_of_names_where_no_target_begins() {
+        for (text, source, target, read_only) in [
+            ("a:/b", "a", "/b", false),
+            ("a:ro:/b:ro", "a:ro", "/b", true),
+            ("/a:b:/c:d:rw", "/a:b", "/c:d", false),
+            ("/x:/y:/z//w/", "/x:/y", "/z/w", false),
+        ] {
+            let volume: Volume = text.parse().unwrap();
+            let told = (volume.source.unwrap(), volume.target, volume.read_only);
+            assert_eq!(told, (source.into(), target.into(), read_only), "{text}");
+        }
+        for wrong in ["a", "a:b", ":/b", "a:/", "a:/b/../c", "a:b:ro"] {
+            assert!(wrong.parse::<Volume>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -36,6 +36,28 @@ pub(crate) fn pidfd_open(pid: i32, wanted: i32) -> nix::Result<()> {
     keep_as(opened.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?, wanted)
 }
 
+/// What mount_setattr(2) is told.
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// mount_setattr(2): gives the mount at `path`, and all below it if so `flags` say, these attributes
+/// too.
+pub(crate) fn mount_setattr(path: &Path, flags: libc::c_int, set: u64) -> nix::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let told = MountAttributes { set, clear: 0, propagation: 0, user_namespace: 0 };
+    let (at, size) = (libc::AT_FDCWD, size_of::<MountAttributes>());
+    // SAFETY: the kernel reads the path and the struct, which both outlive the call.
+    #[expect(unsafe_code)]
+    let done =
+        unsafe { libc::syscall(libc::SYS_mount_setattr, at, path.as_ptr(), flags, &told, size) };
+    Errno::result(done).map(drop)
+}
+
 /// fork(2)
 pub(crate) fn fork() -> nix::Result<ForkResult> {
     // SAFETY: this process has one thread, so the child may do all that the parent may.
@@ -89,7 +111,7 @@ fn release() -> (u32, u32) {
 }
 
 /// Whether a seccomp(2) filter sees our system calls.
-fn is_filtered() -> bool {
+pub(crate) fn is_filtered() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
     mode.is_some_and(|mode| mode.trim() != "0")

@@ -40,12 +40,15 @@ pub(super) fn provide(
         spec.rootfs = PathBuf::from("/");
         return Ok(Vec::new());
     }
-    let (path, layers) = find(root, dry, notes)?;
-    if !layers.is_empty() && !spec.has(OVERLAY) {
+    let found = find(root, dry, notes)?;
+    if !found.layers.is_empty() && !spec.has(OVERLAY) {
         return Err(is_layered(root));
     }
-    spec.rootfs = path;
-    Ok(layers)
+    spec.rootfs = found.path;
+    spec.shared = found.stored;
+    // Who takes a directory as it is, to compare two sides, adds no step of ours to either.
+    spec.no_suid = !matches!(root, Root::At(_)) && !spec.host.machine_root();
+    Ok(found.layers)
 }
 
 /// The directory of a rootfs that is not made of layers.
@@ -53,8 +56,8 @@ pub(super) fn provide(
 /// # Errors
 /// When there is no such rootfs, it cannot be made, or it is made of layers.
 pub fn directory(root: &Root, dry: bool, notes: &mut Vec<String>) -> Result<PathBuf, Error> {
-    let (path, layers) = find(root, dry, notes)?;
-    if layers.is_empty() { Ok(path) } else { Err(is_layered(root)) }
+    let found = find(root, dry, notes)?;
+    if found.layers.is_empty() { Ok(found.path) } else { Err(is_layered(root)) }
 }
 
 fn is_layered(root: &Root) -> Error {
@@ -69,20 +72,33 @@ fn is_layered(root: &Root) -> Error {
     )
 }
 
-/// The directory, and the layers over it, topmost first.
-fn find(root: &Root, dry: bool, notes: &mut Vec<String>) -> Result<(PathBuf, Vec<PathBuf>), Error> {
+/// A rootfs that is there.
+struct Found {
+    path: PathBuf,
+    /// The layers over it, topmost first.
+    layers: Vec<PathBuf>,
+    /// Whether it is one of the store's.
+    stored: bool,
+}
+
+fn find(root: &Root, dry: bool, notes: &mut Vec<String>) -> Result<Found, Error> {
+    let directory = |path| Found { path, layers: Vec::new(), stored: false };
     let named = match root {
-        Root::At(path) => return Ok((path.clone(), Vec::new())),
+        Root::At(path) => return Ok(directory(path.clone())),
         Root::Named(named) => named.clone(),
         Root::Default => Store::DEFAULT.into(),
     };
     if named.as_bytes().contains(&b'/') || named == "." {
-        return Ok((this_directory(Path::new(&named))?, Vec::new()));
+        return Ok(directory(this_directory(Path::new(&named))?));
     }
     let store = Store::open(None)?;
+    if !dry {
+        store.close();
+    }
     let name = named.to_string_lossy();
+    let stored = |path, layers| Found { path, layers, stored: true };
     if let Some(rootfs) = store.get(&name)? {
-        return Ok((rootfs.path, rootfs.layers));
+        return Ok(stored(rootfs.path, rootfs.layers));
     }
     if name != Store::DEFAULT {
         return Err(Error::usage(
@@ -94,9 +110,9 @@ fn find(root: &Root, dry: bool, notes: &mut Vec<String>) -> Result<(PathBuf, Vec
         notes.push(format!(
             "not done in a dry run: there is no rootfs `{name}` yet, and one is made"
         ));
-        return Ok((store.path_of(&name)?, Vec::new()));
+        return Ok(stored(store.path_of(&name)?, Vec::new()));
     }
-    Ok((store.provide(&Progress::stderr())?.path, Vec::new()))
+    Ok(stored(store.provide(&Progress::stderr())?.path, Vec::new()))
 }
 
 fn this_directory(named: &Path) -> Result<PathBuf, Error> {

@@ -274,8 +274,10 @@ fn remove_state(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes a tree, but nothing that is mounted in it.
+/// Removes a tree, but nothing that is mounted in it. On a disk that is only read, what was never made
+/// is no error.
 fn remove(tree: &Path) -> io::Result<()> {
+    fs::symlink_metadata(tree)?;
     rootfs_fetch::remove(tree).map_err(io::Error::other)
 }
 

@@ -58,7 +58,7 @@ pub fn limits(name: &str, label: &Label, limits: &Limits) -> Result<Vec<Planned>
             let file = dir.join(setting.file);
             if file.exists() {
                 set.push(setting.controller);
-                steps.push(by(CGROUPS, Write(file, setting.value.into()), setting.why));
+                steps.push(by(CGROUPS, Write(file.into(), setting.value.into()), setting.why));
             }
         }
     }
@@ -78,7 +78,7 @@ pub fn limits(name: &str, label: &Label, limits: &Limits) -> Result<Vec<Planned>
 pub fn pause(name: &str, label: &Label, paused: bool) -> Result<Planned, Error> {
     let (file, order) = freezer::order(name, &label.cgroups, paused)?;
     let why = if paused { "give its processes no more time" } else { "let its processes go on" };
-    Ok(by("freezer", Write(file, order.into()), why))
+    Ok(by("freezer", Write(file.into(), order.into()), why))
 }
 
 fn by(by: StageName, write: Write, why: &'static str) -> Planned {

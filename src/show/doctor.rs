@@ -13,6 +13,7 @@ use crate::teach::report::Skip;
 /// Every stage with whether it works, every lesson with what of it cannot be done.
 pub fn doctor(
     lab: &Lab,
+    problems: &[String],
     stages: &[(StageName, Option<Skip>)],
     lessons: &[(Lesson, Vec<(String, Skip)>)],
 ) -> String {
@@ -25,6 +26,9 @@ pub fn doctor(
     fact("kernel", &kernel);
     fact("user", &who(lab));
     fact("rootfs", &lab.rootfs.display().to_string());
+    for problem in problems {
+        fact("", &format!("{problem}: `sandbox rootfs fetch` makes it anew"));
+    }
     out.push_str("\nEach stage, tried just now in a child that ended at once:\n\n");
     for (stage, skip) in stages {
         let title = find(stage).map_or("", |stage| stage.about().title);

@@ -84,10 +84,10 @@ impl Stage for Cgroups {
         for cgroup in spec.cgroups.iter().filter(|cgroup| !cgroup.enable.is_empty()) {
             let control = cgroup.parent.join("cgroup.subtree_control");
             let why = "let the cgroups below this one have these controllers";
-            steps.push(Write(control, limit::plus(&cgroup.enable).into()).because(why));
+            steps.push(Write(control.into(), limit::plus(&cgroup.enable).into()).because(why));
         }
         for cgroup in &spec.cgroups {
-            let make = Mkdir(cgroup.dir.clone(), 0o755)
+            let make = Mkdir(cgroup.dir.clone().into(), 0o755)
                 .because("a cgroup is a directory: to make it is to make the cgroup");
             steps.push(make.undone_by(Undo::Cgroup(cgroup.dir.clone())));
         }
@@ -103,7 +103,7 @@ impl Stage for Cgroups {
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         let outside = spec.cgroups.iter().filter(|cgroup| !cgroup.born_in);
         let join = |cgroup: &Own| {
-            Write(cgroup.dir.join("cgroup.procs"), "0".into())
+            Write(cgroup.dir.join("cgroup.procs").into(), "0".into())
                 .because("join it: 0 stands for the process that writes")
         };
         outside.map(join).collect()

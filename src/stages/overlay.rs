@@ -93,7 +93,8 @@ impl Stage for Overlay {
             let copy = Mount::bind(spec.layers.upper(), spec.root());
             steps.push(copy.because("show the copy there: as a mount it can become a root"));
         } else {
-            let overlay = Mount::new("overlay", spec.root(), MsFlags::empty());
+            let forbidden = if spec.no_suid { MsFlags::MS_NOSUID } else { MsFlags::empty() };
+            let overlay = Mount::new("overlay", spec.root(), forbidden);
             let overlay = overlay.with(options::of(spec));
             let step = overlay.because("lay the writable layer over the others");
             steps.push(if spec.layers.in_memory { step } else { step.doubtful() });

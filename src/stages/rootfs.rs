@@ -5,7 +5,10 @@
 //! the private mount table, at a place of our own; the directory on disk stays as it is.
 
 mod dev;
+mod files;
 mod sys;
+mod tmpfs;
+mod view;
 mod volumes;
 
 // ANCHOR: stage
@@ -17,9 +20,10 @@ use super::names::{MNT, OVERLAY, PID, ROOTFS, STAND_IN};
 use super::spec::Spec;
 use super::stage::{About, Stage, Told};
 use crate::error::Error;
-use crate::layers::{Target, Volume};
+use crate::layers::Volume;
 use crate::plan::step::{Because, StageName, Step, Undo};
 use crate::syscall::{Mkdir, Mount, Syscall};
+use tmpfs::Tmpfs;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[command(next_help_heading = "The stage rootfs")]
@@ -28,9 +32,9 @@ pub struct Rootfs {
     /// Mount a file or directory of the host, read-only with `:ro`
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
     pub volume: Vec<Volume>,
-    /// Mount memory there
-    #[arg(long, value_name = "TARGET")]
-    pub tmpfs: Vec<Target>,
+    /// Mount memory there, of this size [default size: 64m]
+    #[arg(long, value_name = "TARGET[:SIZE]")]
+    pub tmpfs: Vec<Tmpfs>,
     /// Let nothing in the root be written but what is mounted on it
     #[arg(long)]
     pub read_only: bool,
@@ -60,27 +64,25 @@ impl Stage for Rootfs {
     }
 
     fn look(&mut self, spec: &mut Spec) -> Result<(), Error> {
-        self.found = volumes::find(&self.volume, &self.tmpfs, spec)?;
+        if spec.changes_root() {
+            self.found = volumes::find(&self.volume, &self.tmpfs, self.read_only, spec)?;
+        }
         Ok(())
     }
 
     fn check(&self, spec: &Spec) -> Result<(), Error> {
-        volumes::check(&self.found, &self.told(), spec)
+        volumes::check(&self.told(), spec)
     }
 
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
         let why = "make an empty directory to mount the root on";
-        vec![Mkdir(spec.root(), 0o755).because(why).undone_by(Undo::Rmdir(spec.root()))]
+        vec![Mkdir(spec.root().into(), 0o755).because(why).undone_by(Undo::Rmdir(spec.root()))]
     }
 
     fn enter(&self, spec: &Spec) -> Vec<Step> {
         let mut steps = Vec::new();
         if !spec.has(STAND_IN) && !spec.has(OVERLAY) {
-            steps.push(
-                Mount::bind(spec.rootfs_source(), spec.root())
-                    .recursive()
-                    .because("show the rootfs there: as a mount of its own it can become a root"),
-            );
+            steps.extend(files::steps(self.read_only, spec));
         }
         if !spec.has(PID) {
             steps.push(
@@ -89,10 +91,16 @@ impl Stage for Rootfs {
                     .because("programs like ps read /proc; this is the host's"),
             );
         }
-        steps.extend(dev::devices(spec));
+        let own_dev = !volumes::has_dev(&self.found);
+        if own_dev {
+            steps.extend(dev::devices(spec));
+        }
         steps.extend(sys::steps(spec));
-        steps.extend(volumes::steps(&self.found, self.read_only, spec));
-        steps.extend(dev::links(spec));
+        if own_dev {
+            steps.extend(dev::links(spec));
+        }
+        steps.extend(volumes::steps(&self.found, spec));
+        steps.extend(files::close(self.read_only, spec));
         steps
     }
 

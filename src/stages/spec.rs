@@ -8,6 +8,7 @@ use crate::layers::Layers;
 use crate::machine::host::Host;
 use crate::plan::command::Command;
 use crate::plan::step::{StageName, Step};
+use crate::syscall::Location;
 
 // ANCHOR: spec
 /// What more than one stage reads.
@@ -21,6 +22,11 @@ pub struct Spec {
     pub id: String,
     /// The directory that may become `/`.
     pub rootfs: PathBuf,
+    /// Whether it is one of the store's, which every sandbox has: without a layer over it, it may only
+    /// be read.
+    pub shared: bool,
+    /// Whether its set-user-ID programs are to start as any other program.
+    pub no_suid: bool,
     /// What runs at the end; `None` for the stand-in host, whose process stays ours.
     pub command: Option<Command>,
     /// What the process does besides, before it starts the command.
@@ -75,24 +81,23 @@ impl Spec {
     /// The directory that becomes `/`: the rootfs itself, or the place where the stage `rootfs`
     /// lays it out.
     pub fn root(&self) -> PathBuf {
-        if self.has(ROOTFS) { self.state_dir().join("root") } else { self.rootfs.clone() }
+        if self.has(ROOTFS) { self.state_dir().join("root") } else { self.rootfs_source() }
     }
 
-    /// A path below [`Spec::root`].
-    pub fn in_root(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        self.root().join(path.strip_prefix("/").unwrap_or(path))
+    /// A path as it looks from [`Spec::root`], and no way out of there.
+    pub fn in_root(&self, path: impl AsRef<Path>) -> Location {
+        Location::below(self.root(), path)
     }
 
     /// The path by which the sandbox finds the rootfs. Root that becomes an ordinary user for the
     /// stage `user` may not be able to walk there any more, and stands in it instead.
     pub fn rootfs_source(&self) -> PathBuf {
-        let stands_there = self.host.machine_root() && self.has(USER) && self.has(ROOTFS);
+        let stands_there = self.host.machine_root() && self.has(USER) && self.uses_rootfs();
         if stands_there { PathBuf::from(".") } else { self.rootfs.clone() }
     }
 
     /// Where /proc is mounted: in the new root, where there is one that is laid out.
-    pub fn proc(&self) -> PathBuf {
+    pub fn proc(&self) -> Location {
         if self.changes_root() && self.has(ROOTFS) { self.in_root("/proc") } else { "/proc".into() }
     }
 }

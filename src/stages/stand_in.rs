@@ -63,7 +63,8 @@ impl Stage for StandIn {
     fn prepare(&self, spec: &Spec) -> Vec<Step> {
         let Some(size) = self.disk else { return Vec::new() };
         let (file, why) = (disk(spec), "a file on this machine's own disk: the stand-in is memory");
-        let made = Create(file.clone(), 0o644).because(why).undone_by(Undo::Unlink(file.clone()));
+        let made =
+            Create(file.clone().into(), 0o644).because(why).undone_by(Undo::Unlink(file.clone()));
         vec![made, Truncate(file, size).because(why)]
     }
 
@@ -81,11 +82,19 @@ impl Stage for StandIn {
     }
 
     fn remedy(&self, call: &Syscall, errno: Errno) -> Option<String> {
-        let Syscall::Write(Write(file, _)) = call else { return None };
-        cgroups::remedy(file, errno).map(str::to_owned)
+        match call {
+            Syscall::Write(Write(file, _)) => cgroups::remedy(file, errno).map(str::to_owned),
+            Syscall::Create(_) | Syscall::Mkdir(_) if errno == Errno::EEXIST => {
+                Some(OTHER.to_owned())
+            }
+            _ => None,
+        }
     }
 }
 // ANCHOR_END: stage
+
+const OTHER: &str = "the rootfs has something of that name, which the stand-in host would lose: take \
+                     another rootfs";
 
 /// Beside the rootfs, and so on the disk that holds it.
 fn disk(spec: &Spec) -> PathBuf {

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use serde::{Deserialize, Serialize};
 
-use super::names::{ROOTFS, USER};
+use super::names::USER;
 use super::spec::Spec;
 use super::stage::{About, Joins, Stage};
 use crate::error::Error;
@@ -86,7 +86,7 @@ impl Stage for User {
         let (mut uid, mut gid) = (spec.host.uid, spec.host.gid);
         if spec.host.machine_root() {
             (uid, gid) = (NOBODY, NOBODY);
-            if spec.has(ROOTFS) {
+            if spec.uses_rootfs() {
                 let why = "hold on to the rootfs: nobody may not be able to walk to it";
                 steps.push(Chdir(spec.rootfs.clone()).because(why));
             }

@@ -5,8 +5,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use rustix::fs::mkdirat;
 
 use super::call::{Call, Shell, say};
+use super::location::{self, Location, raw};
 use super::quote::{c_string, errno, sh_path};
 use crate::machine::kernel;
 
@@ -117,7 +119,7 @@ impl Call for CloseFrom {
 
 /// mkdir(2)
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mkdir(pub PathBuf, pub u32);
+pub struct Mkdir(pub Location, pub u32);
 
 impl Call for Mkdir {
     fn strace(&self) -> String {
@@ -129,14 +131,15 @@ impl Call for Mkdir {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        errno(fs::DirBuilder::new().mode(self.1).create(&self.0))
+        let (dir, name) = self.0.new_in()?;
+        raw(mkdirat(dir, name, self.1.into()))
     }
 
     fn remedy(&self, errno: Errno) -> Option<String> {
         match errno {
             Errno::ENOSPC => say("the disk is full: free some space"),
             Errno::EACCES | Errno::EROFS => say("nothing can be made there: see `sandbox doctor`"),
-            _ => None,
+            _ => location::remedy(errno),
         }
     }
 }

@@ -1,24 +1,26 @@
 //! Calls about files.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::{FlockArg, OFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
+use rustix::fs::{OFlags, openat, symlinkat};
 
 use super::call::{Call, Shell, say};
+use super::location::{self, Location, raw};
 use super::quote::{c_string, errno, sh_path, sh_word};
 use crate::machine::files;
 
 /// open(2) with O_CREAT: an empty file, which was not there.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Create(pub PathBuf, pub u32);
+pub struct Create(pub Location, pub u32);
 
 impl Call for Create {
     fn strace(&self) -> String {
@@ -30,8 +32,13 @@ impl Call for Create {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        let mut options = OpenOptions::new();
-        errno(options.write(true).create_new(true).mode(self.1).open(&self.0).map(drop))
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let (dir, name) = self.0.new_in()?;
+        raw(openat(dir, name, flags, self.1.into())).map(drop)
+    }
+
+    fn remedy(&self, errno: Errno) -> Option<String> {
+        location::remedy(errno)
     }
 }
 
@@ -75,7 +82,7 @@ impl Call for Truncate {
 
 /// open(2) and write(2), to a file that is there.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Write(pub PathBuf, pub OsString);
+pub struct Write(pub Location, pub OsString);
 
 impl Call for Write {
     fn strace(&self) -> String {
@@ -95,8 +102,8 @@ impl Call for Write {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        let opened = OpenOptions::new().write(true).truncate(true).open(&self.0);
-        errno(opened.and_then(|mut file| file.write_all(self.1.as_bytes())))
+        let mut file = File::from(self.0.open(OFlags::WRONLY | OFlags::TRUNC)?);
+        errno(file.write_all(self.1.as_bytes()))
     }
 
     fn remedy(&self, errno: Errno) -> Option<String> {
@@ -111,7 +118,7 @@ impl Call for Write {
 
 /// symlink(2): where it leads, and where it is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Symlink(pub PathBuf, pub PathBuf);
+pub struct Symlink(pub PathBuf, pub Location);
 
 impl Call for Symlink {
     fn strace(&self) -> String {
@@ -123,13 +130,14 @@ impl Call for Symlink {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        errno(symlink(&self.0, &self.1))
+        let (dir, name) = self.1.new_in()?;
+        raw(symlinkat(&self.0, dir, name))
     }
 }
 
 /// Copies a file, or all that is in a directory: many calls, one idea.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CopyTree(pub PathBuf, pub PathBuf);
+pub struct CopyTree(pub PathBuf, pub Location);
 
 impl Call for CopyTree {
     fn strace(&self) -> String {
@@ -141,7 +149,12 @@ impl Call for CopyTree {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        errno(files::copy(&self.0, &self.1))
+        if self.0.is_file() {
+            let (dir, name) = self.1.new_in()?;
+            return errno(files::copy_file(&self.0, dir.as_fd(), name));
+        }
+        let to = self.1.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
+        errno(files::copy_directory(&self.0, to.as_fd()))
     }
 
     fn remedy(&self, errno: Errno) -> Option<String> {

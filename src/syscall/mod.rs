@@ -7,6 +7,7 @@ pub mod call;
 mod directory;
 mod file;
 mod identity;
+mod location;
 mod mount;
 mod namespace;
 mod net;
@@ -20,7 +21,8 @@ pub use call::{Call, Shell};
 pub use directory::{Chdir, Chroot, CloseFrom, Fchdir, Mkdir, MkdirAll, OpenAs};
 pub use file::{Chown, CopyTree, Create, Flock, Rename, Symlink, Truncate, Write};
 pub use identity::{ClearGroups, DropCapability, MapIds, SetDumpable, Setresgid, Setresuid};
-pub use mount::{Mount, PivotRoot, Umount2};
+pub use location::Location;
+pub use mount::{Mount, MountSetattr, PivotRoot, Umount2};
 pub use namespace::{CLONE_NEWTIME, Sethostname, Setns, TimeOffset, Unshare};
 pub use net::LoopbackUp;
 pub use process::{
@@ -64,7 +66,7 @@ calls! {
     // namespace.rs
     Unshare Setns Sethostname TimeOffset
     // mount.rs
-    Mount Umount2 PivotRoot
+    Mount MountSetattr Umount2 PivotRoot
     // directory.rs
     Chroot Chdir OpenAs Fchdir CloseFrom Mkdir MkdirAll
     // file.rs

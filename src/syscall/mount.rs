@@ -7,15 +7,17 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
 
 use super::call::{Call, Shell, say};
+use super::location::{self, Found, Location};
 use super::quote::{c_string, flags, sh_path};
+use crate::machine::kernel;
 
 /// mount(2)
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mount {
     /// What is mounted.
-    pub source: Option<PathBuf>,
+    pub source: Option<Location>,
     /// Where.
-    pub target: PathBuf,
+    pub target: Location,
     /// The kind of filesystem, for a new one.
     pub fstype: Option<&'static str>,
     /// How.
@@ -30,8 +32,8 @@ impl Mount {
         MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
     /// A new filesystem of this kind.
-    pub fn new(kind: &'static str, target: impl Into<PathBuf>, flags: MsFlags) -> Mount {
-        let (source, target) = (Some(PathBuf::from(kind)), target.into());
+    pub fn new(kind: &'static str, target: impl Into<Location>, flags: MsFlags) -> Mount {
+        let (source, target) = (Some(Location::from(kind)), target.into());
         Mount { source, target, fstype: Some(kind), flags, data: None }
     }
 
@@ -41,7 +43,7 @@ impl Mount {
     }
 
     /// What is at `source`, at `target` too.
-    pub fn bind(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Mount {
+    pub fn bind(source: impl Into<Location>, target: impl Into<Location>) -> Mount {
         let (source, target) = (Some(source.into()), target.into());
         Mount { source, target, fstype: None, flags: MsFlags::MS_BIND, data: None }
     }
@@ -53,7 +55,7 @@ impl Mount {
 
     /// Lets what is mounted at `target` only be read. `kept` is what the mount had forbidden already:
     /// nobody but its owner may take that back.
-    pub fn read_only(target: impl Into<PathBuf>, kept: MsFlags) -> Mount {
+    pub fn read_only(target: impl Into<Location>, kept: MsFlags) -> Mount {
         let target = target.into();
         let again = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         let (source, flags) = (Some(target.clone()), again | kept);
@@ -61,7 +63,7 @@ impl Mount {
     }
 
     /// Changes to whom all mounts from `target` on tell of new ones; see mount_namespaces(7).
-    pub fn propagation(target: impl Into<PathBuf>, kind: MsFlags) -> Mount {
+    pub fn propagation(target: impl Into<Location>, kind: MsFlags) -> Mount {
         let (target, flags) = (target.into(), MsFlags::MS_REC | kind);
         Mount { source: None, target, fstype: None, flags, data: None }
     }
@@ -104,12 +106,8 @@ impl Call for Mount {
             let as_it_is = if source == "." { "-c " } else { "" };
             return Shell::line(format!("mount {as_it_is}--{rec}bind {source} {target}"));
         }
-        let name = |name: &str| match name {
-            "MS_RDONLY" => "ro".to_owned(),
-            name => name.trim_start_matches("MS_").to_lowercase(),
-        };
         let mut options: Vec<String> =
-            self.flags.iter_names().map(|(flag, _)| name(flag)).collect();
+            self.flags.iter_names().map(|(flag, _)| option(flag)).collect();
         options.extend(self.data.as_ref().map(|data| data.to_string_lossy().into_owned()));
         let options = match options.is_empty() {
             true => String::new(),
@@ -120,8 +118,10 @@ impl Call for Mount {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        let (source, data) = (self.source.as_deref(), self.data.as_deref());
-        nix::mount::mount(source, self.target.as_path(), self.fstype, self.flags, data)
+        let (source, target) =
+            (self.source.as_ref().map(Location::find).transpose()?, self.target.find()?);
+        let (source, data) = (source.as_ref().map(Found::path), self.data.as_deref());
+        nix::mount::mount(source.as_deref(), &target.path(), self.fstype, self.flags, data)
     }
 
     fn remedy(&self, errno: Errno) -> Option<String> {
@@ -136,8 +136,79 @@ impl Call for Mount {
             (_, Errno::EPERM | Errno::EACCES) => {
                 say("mounting needs privilege over the mount namespace: see `sandbox doctor`")
             }
-            _ => None,
+            _ => location::remedy(errno),
         }
+    }
+}
+
+/// mount_setattr(2): what a mount allows no more. What it forbade already stays forbidden.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MountSetattr {
+    /// Where it is.
+    pub target: Location,
+    /// What is forbidden.
+    pub set: MsFlags,
+    /// Whether for all that is mounted below it too.
+    pub recursive: bool,
+}
+
+impl MountSetattr {
+    /// Forbids this for the mount at `target` and for all below it.
+    pub fn below(target: impl Into<Location>, set: MsFlags) -> MountSetattr {
+        MountSetattr { target: target.into(), set, recursive: true }
+    }
+
+    /// Forbids this for the mount at `target` alone.
+    pub fn only(target: impl Into<Location>, set: MsFlags) -> MountSetattr {
+        MountSetattr { target: target.into(), set, recursive: false }
+    }
+}
+
+impl Call for MountSetattr {
+    fn strace(&self) -> String {
+        let target = c_string(self.target.as_os_str());
+        let how = if self.recursive { "AT_RECURSIVE" } else { "0" };
+        let names = self.set.iter_names().map(|(name, _)| name.replacen("MS_", "MOUNT_ATTR_", 1));
+        let names: Vec<String> = names.collect();
+        let set = flags(names.iter().map(String::as_str));
+        format!("mount_setattr(AT_FDCWD, {target}, {how}, {{attr_set={set}}}, 32)")
+    }
+
+    fn by_hand(&self) -> Shell {
+        let target = sh_path(&self.target);
+        let options: Vec<String> = self.set.iter_names().map(|(name, _)| option(name)).collect();
+        let mount = format!("mount -o remount,bind,{}", options.join(","));
+        Shell::line(match self.recursive {
+            true => {
+                format!(
+                    "findmnt -nlRo TARGET {target} | while IFS= read -r at; do {mount} \"$at\"; done"
+                )
+            }
+            false => format!("{mount} {target}"),
+        })
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        // As attributes of a mount these flags have the same numbers.
+        let how = if self.recursive { AT_RECURSIVE } else { 0 };
+        kernel::mount_setattr(&self.target.find()?.path(), how, self.set.bits())
+    }
+
+    fn remedy(&self, errno: Errno) -> Option<String> {
+        match errno {
+            Errno::ENOSYS => say("mount_setattr(2) came with Linux 5.12"),
+            _ => location::remedy(errno),
+        }
+    }
+}
+
+const AT_RECURSIVE: libc::c_int = 0x8000;
+
+/// A flag as mount(8) takes it.
+fn option(flag: &str) -> String {
+    match flag {
+        "MS_RDONLY" => "ro".to_owned(),
+        flag => flag.trim_start_matches("MS_").to_lowercase(),
     }
 }
 

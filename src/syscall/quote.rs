@@ -37,11 +37,21 @@ pub(crate) fn flags<'a>(names: impl Iterator<Item = &'a str>) -> String {
 /// One word of a shell command, quoted when it must be.
 pub(crate) fn sh_word(text: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%^".contains(c);
-    let text = text.to_string_lossy();
+    let Some(text) = text.to_str() else { return sh_bytes(text.as_bytes()) };
     if !text.is_empty() && text.chars().all(plain) {
-        return text.into_owned();
+        return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A word that is no text: scripts are.
+fn sh_bytes(bytes: &[u8]) -> String {
+    let byte = |byte: &u8| match byte {
+        b'%' => "%%".to_owned(),
+        b' '..=b'~' if !b"'\\".contains(byte) => char::from(*byte).to_string(),
+        _ => format!("\\{byte:03o}"),
+    };
+    format!("\"$(printf -- '{}')\"", bytes.iter().map(byte).collect::<String>())
 }
 
 /// A path as one word of a shell command.
@@ -55,7 +65,7 @@ pub(crate) fn sh_words(words: &[OsString]) -> String {
 }
 
 /// What the standard library says of a call that failed, as the kernel said it.
-pub(super) fn errno(result: io::Result<()>) -> nix::Result<()> {
+pub(super) fn errno<T>(result: io::Result<T>) -> nix::Result<T> {
     result.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
 }
 
@@ -68,6 +78,14 @@ mod tests {
         assert_eq!(sh_word("it's".as_ref()), r"'it'\''s'");
         assert_eq!(sh_word("".as_ref()), "''");
         assert_eq!(sh_word("/bin/ls".as_ref()), "/bin/ls");
+    }
+
+    #[test]
+    fn a_word_that_is_no_text_survives_the_shell_too() {
+        let word = OsStr::from_bytes(b"-\xff% '\\\n$(x)\xe9");
+        let script = format!("printf %s {}", sh_word(word));
+        let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(said.stdout, word.as_bytes(), "{script}");
     }
 
     #[test]

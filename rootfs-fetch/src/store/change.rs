@@ -54,6 +54,7 @@ impl Store {
     ) -> Result<Rootfs, Error> {
         check_name(name)?;
         user::make_dir(&self.dir)?;
+        self.close();
         let _lock = self.lock()?;
         // Somebody else may have made it while we waited for the lock.
         match existing {

@@ -27,6 +27,8 @@ const MAX_LAYERS: usize = 500;
 /// Where root filesystems are kept.
 pub struct Store {
     dir: PathBuf,
+    /// The directories that are for nobody else.
+    private: Vec<PathBuf>,
     limits: Limits,
 }
 
@@ -72,11 +74,15 @@ impl Store {
     /// # Errors
     /// When the environment does not say where that is.
     pub fn open(dir: Option<PathBuf>) -> Result<Store, Error> {
-        let dir = match dir {
-            Some(dir) => dir,
-            None => user::data_dir()?,
+        let (dir, private) = match dir {
+            Some(dir) => (dir.clone(), vec![dir]),
+            None => {
+                let dir = user::data_dir()?;
+                let private = user::private(&dir);
+                (dir, private)
+            }
         };
-        Ok(Store { dir, limits: Limits::default() })
+        Ok(Store { dir, private, limits: Limits::default() })
     }
 
     /// The same store, with other limits on what is unpacked.
@@ -88,6 +94,11 @@ impl Store {
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Lets nobody else in, where somebody could come in until now.
+    pub fn close(&self) {
+        user::close(&self.private);
     }
 
     /// The rootfs of this name. Only reads, whether it is there or not.

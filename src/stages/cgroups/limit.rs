@@ -14,7 +14,7 @@ const DEVICES: &[&str] =
 pub(super) fn steps(cgroup: &Own, limits: &Limits, machine: &Hierarchies) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut set = |file: &str, value: String, why| {
-        steps.push(Write(cgroup.dir.join(file), value.into()).because(why));
+        steps.push(Write(cgroup.dir.join(file).into(), value.into()).because(why));
     };
     if cgroup.version == Version::V1 && cgroup.has("cpuset") {
         let (cpus, mems) = machine.cpuset();

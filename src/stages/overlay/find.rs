@@ -84,6 +84,7 @@ pub(super) fn without_disk(keep: Option<&str>, spec: &mut Spec) -> Result<&'stat
         ));
     }
     spec.layers.in_memory = true;
+    spec.layers.dir = spec.state_dir().join("layers");
     Ok("the disk below your data directory cannot hold an upper layer: it is in memory, and gone \
         when the sandbox ends")
 }

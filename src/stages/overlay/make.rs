@@ -24,20 +24,24 @@ pub(super) fn on_disk(spec: &Spec, found: &Found) -> Vec<Step> {
     }
     let undo = Undo::Tree(layers.dir.clone());
     let mut steps = Vec::new();
-    if found.makes_base {
+    // Only trying tells whether something can be made there.
+    let tried = |step: Step| if layers.driver == Driver::Overlay { step.doubtful() } else { step };
+    if found.makes_base && !layers.in_memory {
         let base = layers.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
-        steps.push(MkdirAll(base, 0o755).because("a directory for all layers, which stays"));
+        let made = MkdirAll(base, 0o700).because("a directory for all layers, which stays");
+        steps.push(tried(made));
     }
     if layers.in_memory {
         steps.push(mkdir(layers.dir.clone(), "a place for the layers").undone_by(undo));
         return steps;
     }
-    let place = Mkdir(layers.dir.clone(), 0o700).because("a place that nobody else looks into");
-    steps.push(place.undone_by(undo));
+    let place =
+        Mkdir(layers.dir.clone().into(), 0o700).because("a place that nobody else looks into");
+    steps.push(tried(place.undone_by(undo)));
     steps.extend(inside(spec));
     steps.extend(init_files(spec, found));
     if layers.driver == Driver::Vfs {
-        let copy = |from, why| CopyTree(from, layers.upper()).because(why);
+        let copy = |from, why| CopyTree(from, layers.upper().into()).because(why);
         steps.push(copy(spec.rootfs.clone(), "everything, to have files of its own"));
         steps.push(copy(layers.init(), "and over it what no container shares"));
     }
@@ -81,8 +85,8 @@ fn inside(spec: &Spec) -> Vec<Step> {
         mkdir(layers.work(), "where the kernel prepares what it moves there"),
         mkdir(layers.init(), why_init),
         mkdir(layers.init().join("etc"), why_init),
-        Create(layers.below(), 0o644).because(why_below),
-        Write(layers.below(), lines).because(why_below),
+        Create(layers.below().into(), 0o644).because(why_below),
+        Write(layers.below().into(), lines).because(why_below),
     ]
 }
 
@@ -102,13 +106,13 @@ fn init_files(spec: &Spec, found: &Found) -> Vec<Step> {
     for (file, text) in files {
         let file = layers.init().join("etc").join(file);
         if !layers.found {
-            steps.push(Create(file.clone(), 0o644).because(why));
+            steps.push(Create(file.clone().into(), 0o644).because(why));
         }
-        steps.push(Write(file, text.into()).because(why));
+        steps.push(Write(file.into(), text.into()).because(why));
     }
     steps
 }
 
 fn mkdir(dir: PathBuf, why: &'static str) -> Step {
-    Mkdir(dir, 0o755).because(why)
+    Mkdir(dir.into(), 0o755).because(why)
 }

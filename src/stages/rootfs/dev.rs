@@ -4,6 +4,7 @@ use std::path::Path;
 
 use nix::mount::MsFlags;
 
+use crate::layers::{Mounted, View};
 use crate::plan::step::{Because, Step};
 use crate::stages::names::IPC;
 use crate::stages::spec::Spec;
@@ -17,6 +18,24 @@ const LINKS: &[(&str, &str)] =
 const WHY_PTS: &str = "terminals of its own, for programs that open one";
 const WHY_SHM: &str = "memory with a name, for shm_open(3)";
 const WHY_MQUEUE: &str = "the message queues of this IPC namespace, as files";
+
+/// What it will show.
+pub(super) fn mounted(spec: &Spec, root: &View) -> Vec<Mounted> {
+    let Some(dev) = root.follow("/dev".as_ref()) else { return Vec::new() };
+    let mounted = |name: &str, is_file, writable| Mounted {
+        at: dev.join(name),
+        layers: Vec::new(),
+        is_file,
+        writable,
+    };
+    let mut all =
+        vec![mounted("", false, true), mounted("pts", false, false), mounted("shm", false, true)];
+    all.extend(DEVICES.iter().map(|name| mounted(name, true, false)));
+    if spec.has(IPC) {
+        all.push(mounted("mqueue", false, false));
+    }
+    all
+}
 
 /// What is mounted and made in it.
 pub(super) fn devices(spec: &Spec) -> Vec<Step> {

@@ -28,7 +28,7 @@ pub(super) fn steps(spec: &Spec) -> Vec<Step> {
         steps.push(Mkdir(tree.clone(), 0o755).because(WHY_CGROUP));
     }
     if cgroups.iter().any(|cgroup| cgroup.version == Version::V1) {
-        let place = Mount::new("tmpfs", &tree, Mount::QUIET).with("mode=755,size=64k");
+        let place = Mount::new("tmpfs", tree.clone(), Mount::QUIET).with("mode=755,size=64k");
         steps.push(place.because("version 1 has a tree for each controller: make room for them"));
     }
     let mut shown = Vec::new();
@@ -46,13 +46,13 @@ pub(super) fn steps(spec: &Spec) -> Vec<Step> {
         steps.push(Mkdir(at.clone(), 0o755).because("a directory for each tree"));
     }
     for (dir, at) in &shown {
-        steps.push(Mount::bind(*dir, at).recursive().because(WHY_CGROUP));
+        steps.push(Mount::bind(*dir, at.clone()).recursive().because(WHY_CGROUP));
     }
     // The stand-in host makes cgroups for its sandboxes there.
     if !spec.has(STAND_IN) {
         for (_, at) in &shown {
             let why = "only to be read: the limits are set from outside";
-            steps.push(Mount::read_only(at, Mount::QUIET).because(why));
+            steps.push(Mount::read_only(at.clone(), Mount::QUIET).because(why));
         }
     }
     steps

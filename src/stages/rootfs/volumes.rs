@@ -1,58 +1,82 @@
 //! What is mounted into the new root besides: directories of the host, and memory.
 
+use std::path::Path;
+
 use nix::mount::MsFlags;
 
+use super::tmpfs::Tmpfs;
+use super::view;
 use crate::error::Error;
-use crate::layers::{Target, Volume};
+use crate::layers::{View, Volume};
 use crate::plan::step::{Because, Step};
-use crate::stages::names::OVERLAY;
 use crate::stages::spec::Spec;
-use crate::syscall::{Create, Mkdir, Mount};
+use crate::syscall::{Create, Location, Mkdir, Mount, MountSetattr};
 
-/// Looks at what is to be mounted, and at the places for it in the layers.
+/// Looks at what is to be mounted, and at the places for it. What lies in another comes after it.
 pub(super) fn find(
     volumes: &[Volume],
-    memory: &[Target],
+    memory: &[Tmpfs],
+    read_only: bool,
     spec: &Spec,
 ) -> Result<Vec<Volume>, Error> {
-    let memory = memory.iter().map(|target| Volume::tmpfs(target.0.clone()));
+    let memory = memory.iter().map(|tmpfs| Volume::memory(tmpfs.target.clone(), tmpfs.size));
     let mut found: Vec<Volume> = volumes.iter().cloned().chain(memory).collect();
-    let layers = &spec.layers;
-    let mut below = vec![layers.upper(), layers.init()];
-    below.extend(layers.lowers.iter().cloned());
-    below.push(spec.rootfs.clone());
+    let files = view::of_files(spec);
     for volume in &mut found {
-        volume.find(&below)?;
+        volume.find_source()?;
+        volume.find_target(&files)?;
+    }
+    found.sort_by_key(|volume| volume.target.components().count());
+    let mut view = view::of_all(&files, !has_dev(&found), read_only, spec);
+    for i in 0..found.len() {
+        let (before, volume) = (&found[..i], &found[i]);
+        let mut volume = volume.clone();
+        volume.find_target(&view)?;
+        refuse(&volume, before, &files)?;
+        volume.fit(&view)?;
+        view::refuse_to_make(&volume, &view)?;
+        view.add(volume.mounted(), &volume.missing);
+        found[i] = volume;
     }
     Ok(found)
 }
 
-/// What is told about the new root says nothing to a command that stays outside; and without a layer
-/// to make a place in, the place must be there.
-pub(super) fn check(found: &[Volume], told: &[String], spec: &Spec) -> Result<(), Error> {
-    if let Some(option) = told.first().filter(|_| !spec.changes_root()) {
-        return Err(Error::usage(
+/// What is told about the new root says nothing to a command that stays outside.
+pub(super) fn check(told: &[String], spec: &Spec) -> Result<(), Error> {
+    match told.first() {
+        Some(option) if !spec.changes_root() => Err(Error::usage(
             format!("`--{option}` is about the new root, and no stage steps into it"),
             "add `--with chroot` or `--with pivot-root`",
-        ));
-    }
-    match found.iter().find(|volume| volume.new) {
-        Some(volume) if !spec.has(OVERLAY) => Err(Error::usage(
-            format!("the rootfs has no `{}` to mount on", volume.target.display()),
-            "add `--with overlay`: there the place can be made",
         )),
         _ => Ok(()),
     }
 }
 
-/// The mounts that were asked for, and at the end the root itself read-only.
-pub(super) fn steps(found: &[Volume], read_only: bool, spec: &Spec) -> Vec<Step> {
-    let mut steps: Vec<Step> = found.iter().flat_map(|volume| one(volume, spec)).collect();
-    if read_only {
-        let why = "nothing but what is mounted on it can be written";
-        steps.push(Mount::read_only(spec.root(), MsFlags::empty()).because(why));
+/// Whether somebody brings a /dev of their own, which is then left as it is.
+pub(super) fn has_dev(found: &[Volume]) -> bool {
+    found.iter().any(|volume| volume.target == Path::new("/dev"))
+}
+
+fn refuse(volume: &Volume, before: &[Volume], root: &View) -> Result<(), Error> {
+    let target = volume.target.display();
+    if root.follow("/proc".as_ref()).is_some_and(|proc| volume.target.starts_with(proc)) {
+        return Err(Error::usage(
+            format!("`{target}` is no place to mount on: the kernel shows processes in /proc"),
+            "name a place outside of /proc",
+        ));
     }
-    steps
+    if before.iter().any(|other| other.target == volume.target) {
+        return Err(Error::usage(
+            format!("two things are to be mounted at `{target}`"),
+            "leave one out, or name another place",
+        ));
+    }
+    Ok(())
+}
+
+/// The mounts that were asked for.
+pub(super) fn steps(found: &[Volume], spec: &Spec) -> Vec<Step> {
+    found.iter().flat_map(|volume| one(volume, spec)).collect()
 }
 
 fn one(volume: &Volume, spec: &Spec) -> Vec<Step> {
@@ -64,18 +88,18 @@ fn one(volume: &Volume, spec: &Spec) -> Vec<Step> {
     }
     let Some(source) = &volume.source else {
         let memory = Mount::new("tmpfs", target, MsFlags::MS_NOSUID | MsFlags::MS_NODEV);
-        let why = "memory, gone when the sandbox ends";
-        steps.push(memory.with("mode=1777").because(why));
+        let told = format!("mode=1777,size={}", volume.size.unwrap_or(Tmpfs::SIZE));
+        steps.push(memory.with(told).because("memory, gone when the sandbox ends"));
         return steps;
     };
     if volume.is_file && volume.new {
         steps.push(Create(target.clone(), 0o644).because(why_place));
     }
     let why = "a volume: what is written there is on the host, and in no layer";
-    steps.push(Mount::bind(source, &target).recursive().because(why));
+    steps.push(Mount::bind(Location::looked_at(source), target.clone()).recursive().because(why));
     if volume.read_only {
-        let kept = volume.flags.unwrap_or(MsFlags::empty());
-        steps.push(Mount::read_only(target, kept).because("and may only be read"));
+        let only_read = MountSetattr::below(target, MsFlags::MS_RDONLY);
+        steps.push(only_read.because("and may only be read, with all that is mounted in it"));
     }
     steps
 }

@@ -24,7 +24,8 @@ pub(super) fn files(spec: &Spec) -> Vec<Step> {
             .because("at most so many processes: a fork bomb stays in here"),
         disk.with("mode=755,size=64m,nr_inodes=16k")
             .because("a disk in memory for the stand-in host"),
-        CopyTree(spec.rootfs_source(), spec.root()).because("its system: a copy of the rootfs"),
+        CopyTree(spec.rootfs_source(), spec.root().into())
+            .because("its system: a copy of the rootfs"),
         Mkdir(inner.clone(), 0o755).because("a place on it to build containers"),
         CopyTree(spec.rootfs_source(), inner).because("and a rootfs for them"),
         Create(secret.clone(), 0o644).because("something to steal"),
@@ -41,10 +42,10 @@ pub(super) fn cgroups(spec: &Spec) -> Vec<Step> {
         let leaf = cgroup.dir.join("init");
         let control = cgroup.dir.join("cgroup.subtree_control");
         steps.extend([
-            Mkdir(leaf.clone(), 0o755)
+            Mkdir(leaf.clone().into(), 0o755)
                 .because("in version 2 only the leaves hold processes: a leaf for its own"),
-            Write(leaf.join("cgroup.procs"), "0".into()).because("join it"),
-            Write(control, plus(&cgroup.controllers).into())
+            Write(leaf.join("cgroup.procs").into(), "0".into()).because("join it"),
+            Write(control.into(), plus(&cgroup.controllers).into())
                 .because("and the other leaves, its sandboxes', may have limits"),
         ]);
     }

@@ -1,15 +1,13 @@
 //! Who is who on either side of a user namespace.
 
-use std::path::PathBuf;
-
 use crate::machine::ids::SubIds;
 use crate::plan::step::{Because, Step};
-use crate::syscall::{MapIds, Write};
+use crate::syscall::{Location, MapIds, Write};
 
 // ANCHOR: one
 /// Root inside is this user outside, and nobody else is mapped: everybody may do that.
 pub(super) fn one(uid: u32, gid: u32) -> [Step; 3] {
-    let own = |file: &str| PathBuf::from("/proc/self").join(file);
+    let own = |file: &str| Location::from("/proc/self").join(file);
     [
         Write(own("setgroups"), "deny".into())
             .because("give up setgroups(2): the kernel wants that before the group map"),
