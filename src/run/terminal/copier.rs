@@ -80,10 +80,11 @@ impl Copier {
         self.go_on();
         let status = loop {
             let events = self.wait();
-            self.hear();
+            let keeper_lives = self.hear();
             self.print();
             self.type_in(events);
-            match waitpid(self.keeper, Some(WaitPidFlag::WNOHANG)) {
+            let unless_ended = Some(WaitPidFlag::WNOHANG).filter(|_| keeper_lives);
+            match waitpid(self.keeper, unless_ended) {
                 Ok(WaitStatus::Exited(_, status)) => break u8::try_from(status).unwrap_or(125),
                 Ok(WaitStatus::Signaled(_, signal, _)) => break 128 + signal as u8,
                 Ok(_) | Err(Errno::EINTR) => {}
@@ -123,8 +124,8 @@ impl Copier {
         callers.and_then(PollFd::revents).unwrap_or(PollFlags::empty())
     }
 
-    /// Signals, and what the keeper says.
-    fn hear(&mut self) {
+    /// Signals, and what the keeper says. `false` when it says no more.
+    fn hear(&mut self) -> bool {
         while let Ok(Some(signal)) = self.signals.read_signal() {
             match i32::try_from(signal.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok()) {
                 Some(Signal::SIGCHLD) | None => {}
@@ -138,7 +139,10 @@ impl Copier {
             }
         }
         let mut said = [0];
-        while let Ok(1) = self.line.read(&mut said) {
+        while let Ok(n) = self.line.read(&mut said) {
+            if n == 0 {
+                return false;
+            }
             let Ok(signal) = Signal::try_from(i32::from(said[0])) else { continue };
             let wants_keys = signal != Signal::SIGTSTP;
             self.wants_keys |= wants_keys;
@@ -150,6 +154,7 @@ impl Copier {
                 self.stop(signal, || kill(Pid::from_raw(0), signal));
             }
         }
+        true
     }
 
     fn say(&mut self, word: u8) {
