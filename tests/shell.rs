@@ -4,72 +4,9 @@
 
 mod common;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::Child;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-use common::{Who, everybody, has};
+use common::terminal::Terminal;
+use common::{everybody, has};
 use rustix::termios::{Winsize, tcsetwinsize};
-
-/// A terminal with a program on it.
-struct Terminal {
-    keyboard: File,
-    screen: Arc<Mutex<String>>,
-    program: Child,
-}
-
-impl Terminal {
-    fn start(who: &Who, args: &[&str]) -> Terminal {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        let (keyboard, slave) = (File::from(pty.master), File::from(pty.slave));
-        let sandbox = who.sandbox(args);
-        // setsid(1) makes the terminal the controlling one.
-        let mut program = who.command("/usr/bin/setsid");
-        // Who started the tests may have told everybody to ignore Ctrl-C.
-        program.args(["--ctty", "--wait", "env", "--default-signal=INT,QUIT,TSTP"]);
-        program.arg(sandbox.get_program()).args(args);
-        program.env("TERM", "xterm").stdin(slave.try_clone().unwrap());
-        program.stdout(slave.try_clone().unwrap()).stderr(slave);
-        let program = program.spawn().unwrap();
-        let screen = Arc::new(Mutex::new(String::new()));
-        let (mut output, shown) = (keyboard.try_clone().unwrap(), screen.clone());
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(n @ 1..) = output.read(&mut bytes) {
-                shown.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..n]));
-            }
-        });
-        Terminal { keyboard, screen, program }
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Waits until the screen shows `text`, and clears it.
-    fn shows(&mut self, text: &str) {
-        let begin = Instant::now();
-        loop {
-            let mut screen = self.screen.lock().unwrap();
-            if let Some(at) = screen.find(text) {
-                screen.drain(..at + text.len());
-                return;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(20), "no `{text}` on:\n{screen}");
-            drop(screen);
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
-}
 
 #[test]
 fn a_shell_inside_has_job_control_sees_the_window_and_exits_cleanly() {

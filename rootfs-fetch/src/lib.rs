@@ -48,3 +48,4 @@ pub use root::resolve::resolve_in;
 pub use store::fetch::{Fetch, Source};
 pub use store::verify::Verified;
 pub use store::{Listed, Rootfs, Store};
+pub use text::printable;

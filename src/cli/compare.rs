@@ -80,7 +80,7 @@ pub(crate) fn compare(args: CompareArgs, global: &Global) -> Result<u8, Error> {
     let probes: Vec<BuiltIn> = if args.command.is_empty() {
         BUILT_IN.to_vec()
     } else {
-        vec![BuiltIn { name: "", command: &given }]
+        vec![BuiltIn { name: "", command: &given, list: false }]
     };
     let mut rows = Vec::new();
     for probe in &probes {

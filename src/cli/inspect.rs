@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::global::Global;
+use super::terminal::TerminalArgs;
 use crate::error::Error;
 use crate::machine::host::Host;
 use crate::plan::command::Command;
@@ -30,6 +31,8 @@ pub(crate) struct ExecArgs {
     /// Start the command in this directory
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
+    #[command(flatten)]
+    terminal: TerminalArgs,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -89,7 +92,7 @@ pub(crate) fn exec(args: ExecArgs, global: &Global) -> Result<u8, Error> {
     if global.trace {
         options.watch = Some(&mut watch);
     }
-    Ok(run(&plan, options)?.status)
+    args.terminal.perform(|| Ok(run(&plan, options)?.status))
 }
 
 fn process(named: &str) -> Result<i32, Error> {

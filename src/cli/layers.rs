@@ -38,9 +38,7 @@ pub(crate) fn diff(args: &DiffArgs, global: &Global) -> Result<u8, Error> {
         let changes = changes.into_iter().map(one).collect();
         anstream::println!("{}", show::json(&Changes { changes }));
     } else {
-        for change in changes {
-            anstream::println!("{} {}", change.kind.letter(), change.path.display());
-        }
+        anstream::print!("{}", show::changes(&changes));
     }
     Ok(0)
 }
@@ -86,7 +84,7 @@ fn list(global: &Global) -> Result<u8, Error> {
     } else if kept.is_empty() {
         show::note("nothing is kept; `sandbox run --level union --keep NAME -- …` keeps a layer");
     } else {
-        kept.iter().for_each(|name| anstream::println!("{name}"));
+        anstream::print!("{}", show::kept(&kept));
     }
     Ok(0)
 }

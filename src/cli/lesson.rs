@@ -8,6 +8,7 @@ mod session;
 use std::io::IsTerminal;
 
 use super::global::{Format, Global};
+use super::terminal::TerminalArgs;
 use crate::error::Error;
 use crate::machine::sealed;
 use crate::run::state;
@@ -70,11 +71,11 @@ fn one(
     state::sweep(&lab.host.state_base)?;
     if args.break_out {
         sealed::start_again()?;
-        return break_out_of(&lesson, numbers, &lab);
+        return break_out_of(&lesson, numbers, &lab, args.terminal);
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let asks = terminal && !args.no_pause && global.format == Format::Text;
-    let mut session = Session::new(&lesson, lab, asks);
+    let mut session = Session::new(&lesson, lab, asks, args.terminal);
     match global.format {
         Format::Text => session.text(numbers, args.shell)?,
         Format::Json => session.json(numbers)?,
@@ -101,13 +102,18 @@ fn dry_run(lesson: &Lesson, numbers: &[usize], lab: &Lab) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn break_out_of(lesson: &Lesson, numbers: &[usize], lab: &Lab) -> Result<u8, Error> {
+fn break_out_of(
+    lesson: &Lesson,
+    numbers: &[usize],
+    lab: &Lab,
+    terminal: TerminalArgs,
+) -> Result<u8, Error> {
     let (&[number], parts) = (numbers, &lesson.parts) else {
         let hint = "name one part: `lesson 2.uts --break-out`";
         return Err(Error::usage("which part's sandbox?", hint));
     };
     match parts.get(number - 1) {
-        Some(part) => break_out(part, lab),
+        Some(part) => break_out(part, lab, terminal),
         None => Ok(0),
     }
 }

@@ -19,6 +19,7 @@ mod rootfs;
 mod run;
 mod shell;
 mod stages;
+mod terminal;
 
 use std::process::ExitCode;
 

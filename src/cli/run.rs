@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::global::Global;
 use super::stages::{StageArgs, planned};
+use super::terminal::{Taken, TerminalArgs};
 use crate::error::Error;
 use crate::machine::host::Host;
 use crate::plan::Planned;
@@ -23,6 +24,8 @@ pub(crate) struct RunArgs {
     /// Wait for Enter before each system call
     #[arg(long)]
     step: bool,
+    #[command(flatten)]
+    terminal: TerminalArgs,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -32,7 +35,7 @@ pub(crate) struct RunArgs {
 }
 
 pub(crate) fn run(args: RunArgs, global: &Global) -> Result<u8, Error> {
-    perform(args.stages.asked(args.command)?, args.name, args.step, global)
+    perform(args.stages.asked(args.command)?, args.name, args.step, args.terminal, global)
 }
 
 // ANCHOR: perform
@@ -41,6 +44,7 @@ pub(crate) fn perform(
     asked: Asked,
     name: Option<String>,
     step: bool,
+    terminal: TerminalArgs,
     global: &Global,
 ) -> Result<u8, Error> {
     let host = Host::gather();
@@ -54,10 +58,17 @@ pub(crate) fn perform(
     }
     state::sweep(&host.state_base)?;
     let mut noted: Vec<String> = Vec::new();
+    let mut taken = None;
     perform_plan(&asked, &host, &Trials::new(false), |ready| {
         let new: Vec<&String> = ready.notes.iter().filter(|note| !noted.contains(note)).collect();
         new.iter().for_each(|note| show::note(note));
         noted = ready.notes.clone();
+        if taken.is_none() {
+            match terminal.take()? {
+                Taken::Done(status) => return Ok(status),
+                here => taken = Some(here),
+            }
+        }
         let mut watch = |event: Event| show::event(&event);
         let mut ask = |planned: &Planned| ask_to_go_on(planned);
         let mut options = Options::through(&ready.spec);

@@ -140,7 +140,12 @@ pub(crate) fn fchdir(fd: i32) -> nix::Result<()> {
     nix::unistd::fchdir(borrow(&fd))
 }
 
-/// A descriptor that a plan knows by its number.
+/// Whether this descriptor is a terminal.
+pub(crate) fn is_terminal(fd: i32) -> bool {
+    nix::unistd::isatty(borrow(&fd)).unwrap_or(false)
+}
+
+/// A descriptor that is known by its number.
 fn borrow(fd: &i32) -> BorrowedFd<'_> {
     // SAFETY: it is used for one call; the kernel answers EBADF for one that is not open.
     #[expect(unsafe_code)]

@@ -17,6 +17,7 @@ pub mod ready;
 pub mod rootfs;
 mod signals;
 pub mod state;
+pub mod terminal;
 pub mod update;
 
 use nix::unistd::Pid;

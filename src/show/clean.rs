@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::text::word;
+
 /// What `sandbox clean` took away, or would: of dead sandboxes, and of changes of the store that
 /// were killed.
 pub fn cleaned(names: &[String], unfinished: &[PathBuf], dry_run: bool) -> String {
@@ -9,7 +11,7 @@ pub fn cleaned(names: &[String], unfinished: &[PathBuf], dry_run: bool) -> Strin
     if names.is_empty() && unfinished.is_empty() {
         return "nothing was left behind\n".to_owned();
     }
-    let of_sandbox = |name: &String| format!("{verb}: what the dead sandbox {name} left\n");
-    let of_store = |path: &PathBuf| format!("{verb}: {}, which is unfinished\n", path.display());
+    let of_sandbox = |name| format!("{verb}: what the dead sandbox {} left\n", word(name));
+    let of_store = |path| format!("{verb}: {}, which is unfinished\n", word(path));
     names.iter().map(of_sandbox).chain(unfinished.iter().map(of_store)).collect()
 }

@@ -20,6 +20,7 @@ pub(crate) fn comparison(names: [&str; 2], rows: &[(BuiltIn, Pair)]) -> String {
             command: probe.command,
             remarks: Vec::new(),
             pair,
+            list: probe.list,
             note: None,
         })
         .collect();

@@ -3,7 +3,7 @@
 use colored::Colorize;
 
 use super::lesson::lesson_line;
-use super::text::{pad, width, wrap};
+use super::text::{pad, width, word, wrap};
 use crate::plan::step::StageName;
 use crate::stages::find;
 use crate::teach::lab::Lab;
@@ -25,9 +25,9 @@ pub fn doctor(
     };
     fact("kernel", &kernel);
     fact("user", &who(lab));
-    fact("rootfs", &lab.rootfs.display().to_string());
+    fact("rootfs", &word(&lab.rootfs));
     for problem in problems {
-        fact("", &format!("{problem}: `sandbox rootfs fetch` makes it anew"));
+        fact("", &word(format!("{problem}: `sandbox rootfs fetch` makes it anew")));
     }
     out.push_str("\nEach stage, tried just now in a child that ended at once:\n\n");
     for (stage, skip) in stages {

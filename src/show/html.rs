@@ -1,5 +1,7 @@
 //! A lesson part that was gone through, as HTML: for the pages of the book.
 
+use rootfs_fetch::printable;
+
 use super::lesson::{ALIKE, prompt};
 use super::table::complete;
 use crate::teach::attacks;
@@ -186,7 +188,7 @@ fn text(text: &str) -> String {
     out
 }
 
-/// Text as HTML; no control character, and no empty line.
+/// Text as HTML, as it can be printed, and without an empty line.
 fn pre(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -197,8 +199,7 @@ fn pre(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\n' if out.ends_with('\n') || out.is_empty() => out.push_str("&#10;"),
             '\n' | '\t' => out.push(c),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
+            c => out.push_str(&printable(c.encode_utf8(&mut [0; 4]).as_bytes())),
         }
     }
     out
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn no_output_becomes_markup_or_ends_the_html() {
-        assert_eq!(pre("<b>&\"\x1b[1m"), "&lt;b&gt;&amp;&quot;\u{fffd}[1m");
+        assert_eq!(pre("<b>&\"\x1b[1m"), "&lt;b&gt;&amp;&quot;\\x1b[1m");
         assert_eq!(pre("a\n\n\nb"), "a\n&#10;\nb");
     }
 }

@@ -2,13 +2,13 @@
 
 use colored::Colorize;
 
-use super::text::{pad, width, wrap};
+use super::text::{pad, width, word, wrap};
 use crate::run::inspect::Inspection;
 use crate::run::state::Label;
 
 /// What there is to know about a process.
 pub fn inspection(found: &Inspection) -> String {
-    let mut out = format!("process {}  {}\n\n", found.pid.to_string().bold(), found.command);
+    let mut out = format!("process {}  {}\n\n", found.pid.to_string().bold(), word(&found.command));
     let mut row = |name: &str, text: String| {
         let lines = wrap(&text, width().saturating_sub(16).max(20));
         let indent = format!("\n{}", " ".repeat(16));
@@ -36,7 +36,7 @@ pub fn inspection(found: &Inspection) -> String {
     for namespace in &found.namespaces {
         let own = if namespace.shared { "shared with us".normal() } else { "its own".green() };
         let kind = pad(namespace.kind, 10);
-        out.push_str(&format!("    {kind}{}  {own}\n", pad(&namespace.id, 12)));
+        out.push_str(&format!("    {kind}{}  {own}\n", pad(&word(&namespace.id), 12)));
     }
     out
 }
@@ -68,10 +68,10 @@ pub fn running(sandboxes: &[(String, Label)]) -> String {
     }
     let mut out = format!("{}\n", "NAME            PID      STAGES and COMMAND".bold());
     for (name, label) in sandboxes {
-        let stages = label.stages.join(",");
+        let stages = word(label.stages.join(","));
         let pid = pad(&label.pid.to_string(), 8);
-        out.push_str(&format!("{} {pid} {stages}\n", pad(name, 15)));
-        out.push_str(&format!("{}{}\n", " ".repeat(25), label.command.join(" ")));
+        out.push_str(&format!("{} {pid} {stages}\n", pad(&word(name), 15)));
+        out.push_str(&format!("{}{}\n", " ".repeat(25), word(label.command.join(" "))));
     }
     out
 }

@@ -3,7 +3,7 @@
 use colored::Colorize;
 
 use super::table::{Row, table};
-use super::text::{pad, width, wrap};
+use super::text::{pad, width, word, wrap};
 use crate::teach::attacks;
 use crate::teach::lesson::{Lesson, Part, Place, Prediction};
 use crate::teach::report::{CallReport, PartReport, PredictionReport, Skip, StepReport, Tally};
@@ -13,14 +13,14 @@ pub(crate) const ALIKE: usize = 3;
 
 /// The beginning of a lesson.
 pub fn lesson_heading(lesson: &Lesson) -> String {
-    let title = format!("Lesson {}  {}", lesson.lesson, lesson.title);
+    let title = format!("Lesson {}  {}", lesson.lesson, word(&lesson.title));
     format!("{}\n\n{}\n", title.bold(), paragraph(&lesson.about, 2))
 }
 
 /// The beginning of a part: what the student should know before looking.
 pub fn part_heading(lesson: &Lesson, number: usize, part: &Part) -> String {
     let place = format!("part {number} of {}", lesson.parts.len());
-    let title = format!("{}.{number}  {}", lesson.lesson, part.title);
+    let title = format!("{}.{number}  {}", lesson.lesson, word(&part.title));
     let room = width().saturating_sub(place.len());
     let rule = "─".repeat(width());
     let head = format!("{}{}", pad(&title, room).bold(), place.dimmed());
@@ -31,7 +31,7 @@ pub fn part_heading(lesson: &Lesson, number: usize, part: &Part) -> String {
 pub fn prediction(predict: &Prediction) -> String {
     let mut out = paragraph(&format!("Before you look: {}", predict.ask), 2);
     for (i, option) in predict.options.iter().enumerate() {
-        out.push_str(&format!("    {}  {}\n", (i + 1).to_string().bold(), option.says));
+        out.push_str(&format!("    {}  {}\n", (i + 1).to_string().bold(), word(&option.says)));
     }
     out
 }
@@ -55,6 +55,7 @@ pub fn report(part: &Part, report: &PartReport) -> String {
             command: &found.command,
             remarks: Vec::new(),
             pair: &found.pair,
+            list: probe.list,
             note: probe.note.as_deref(),
         })
         .collect();
@@ -68,7 +69,8 @@ pub fn report(part: &Part, report: &PartReport) -> String {
             Some(_) => found.title.clone(),
         };
         out.push_str(&paragraph(&title, 2).underline().to_string());
-        let rows: Vec<Row> = found.steps.iter().map(row).collect();
+        let steps = experiment.steps.iter().zip(&found.steps);
+        let rows: Vec<Row> = steps.map(|(step, found)| row(step.list, found)).collect();
         out.push_str(&table(names, &rows));
         out.push('\n');
     }
@@ -87,7 +89,7 @@ pub(super) fn prompt(place: Place) -> &'static str {
     }
 }
 
-fn row(step: &StepReport) -> Row<'_> {
+fn row(list: bool, step: &StepReport) -> Row<'_> {
     let mut remarks: Vec<String> = step.id.iter().cloned().collect();
     if let Some(attack) = step.attack.as_deref().and_then(attacks::find) {
         let steps = [(attack.before)(), (attack.inside)()].concat();
@@ -96,7 +98,7 @@ fn row(step: &StepReport) -> Row<'_> {
         remarks = vec![format!("{name}: {}", attack.about), calls.join("; ")];
     }
     let (prompt, command) = (prompt(step.place), step.command.as_str());
-    Row { prompt, command, remarks, pair: &step.pair, note: None }
+    Row { prompt, command, remarks, pair: &step.pair, list, note: None }
 }
 
 fn claim_line(says: &str, holds: bool) -> String {
@@ -181,7 +183,7 @@ pub fn tally(tally: &Tally, left_behind: &[String]) -> String {
     }
     out.push('\n');
     for name in left_behind {
-        out.push_str(&format!("left behind: {name}; `sandbox clean` takes it away\n"));
+        out.push_str(&format!("left behind: {}; `sandbox clean` takes it away\n", word(name)));
     }
     out
 }
@@ -199,7 +201,7 @@ pub fn lesson_line(
         (done, parts) => format!("{parts} parts, {done} done"),
     };
     let name = format!("{:>2}  {}", lesson.lesson, pad(&lesson.slug, 14));
-    let mut out = format!("{}{}  ({parts})\n", name.bold(), lesson.title);
+    let mut out = format!("{}{}  ({parts})\n", name.bold(), word(&lesson.title));
     let mut remark = |text: &str| {
         let lines = wrap(text, width().saturating_sub(6).max(20));
         lines.iter().for_each(|line| out.push_str(&format!("      {}\n", line.yellow())));

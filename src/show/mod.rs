@@ -26,7 +26,7 @@ pub use explain::{stage, stage_list, stages_json};
 pub use html::{part_html, prediction_html};
 pub use inspect::{inspection, running};
 pub use json::json;
-pub use layers::layers;
+pub use layers::{changes, kept, layers};
 pub use lesson::{
     answer, learned, lesson_end, lesson_heading, lesson_line, part_heading, prediction, report,
     skipped, tally,

@@ -25,6 +25,8 @@ pub(crate) struct Row<'a> {
     pub(crate) remarks: Vec<String>,
     /// What came out.
     pub(crate) pair: &'a Pair,
+    /// Whether it is a list of names, which may stand beside each other.
+    pub(crate) list: bool,
     /// Why.
     pub(crate) note: Option<&'a str>,
 }
@@ -56,8 +58,8 @@ fn beside(names: [&str; 2], rows: &[Row], width: usize) -> String {
     let mut out = line(&blank, heading(names[0]), heading(names[1]), String::new());
     for row in rows {
         out.push_str(&remarks(row, width));
-        let left = cell(row.pair.without.as_ref(), side);
-        let right = cell(row.pair.with.as_ref(), side);
+        let left = cell(row.pair.without.as_ref(), row.list, side);
+        let right = cell(row.pair.with.as_ref(), row.list, side);
         let commands = command(row, label);
         for i in 0..left.len().max(right.len()).max(commands.len()) {
             let first = commands.get(i).unwrap_or(&blank);
@@ -81,7 +83,7 @@ fn stacked(names: [&str; 2], row: &Row, width: usize) -> String {
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(24);
     for (name, outcome) in sides {
         let Some(outcome) = outcome else { continue };
-        let cell = cell(Some(outcome), width.saturating_sub(longest + 6).max(20));
+        let cell = cell(Some(outcome), row.list, width.saturating_sub(longest + 6).max(20));
         for (i, text) in cell.iter().enumerate() {
             let name = if i == 0 { cut(name, longest) } else { String::new() };
             let line = format!("    {}  {text}", pad(&name, longest).dimmed());
@@ -122,16 +124,13 @@ fn mark(pair: &Pair) -> String {
     }
 }
 
-/// What came out, in lines of at most `width` columns.
-pub(crate) fn cell(outcome: Option<&Outcome>, width: usize) -> Vec<String> {
+/// What came out, in lines of at most `width` columns; of a list, the names one after another.
+pub(crate) fn cell(outcome: Option<&Outcome>, list: bool, width: usize) -> Vec<String> {
     let Some(outcome) = outcome else { return vec!["-".to_owned()] };
     let text = format!("{}{}", outcome.stdout, outcome.stderr);
-    let given: Vec<&str> = text.lines().collect();
-    let words_only = given.len() > 2 && given.iter().all(|line| !line.trim().contains(' '));
-    let mut lines = if words_only {
-        wrap(&given.join(" "), width)
-    } else {
-        given.iter().flat_map(|line| fold(&printable(line), width)).collect()
+    let mut lines: Vec<String> = match list {
+        true if !text.trim().is_empty() => wrap(&text, width),
+        _ => text.lines().flat_map(|line| fold(line, width)).collect(),
     };
     complete(&mut lines, LINES, outcome.status);
     lines.iter().map(|line| cut(line, width)).collect()
@@ -152,12 +151,6 @@ pub(crate) fn complete(lines: &mut Vec<String>, most: usize, status: u8) {
     }
 }
 
-/// Tabs as spaces, and no control character may reach the terminal.
-fn printable(line: &str) -> String {
-    let line = line.replace('\t', "  ");
-    line.trim_end().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,18 +161,22 @@ mod tests {
 
     #[test]
     fn a_list_of_names_becomes_running_text_and_other_lines_stay() {
-        assert_eq!(cell(Some(&outcome("bin\netc\nproc\n", 0)), 20), ["bin etc proc"]);
-        assert_eq!(cell(Some(&outcome("PID  CMD\n  1  sh\n", 0)), 20), ["PID  CMD", "  1  sh"]);
+        let names = outcome("bin\netc\nproc\n", 0);
+        assert_eq!(cell(Some(&names), true, 20), ["bin etc proc"]);
+        assert_eq!(cell(Some(&names), false, 20), ["bin", "etc", "proc"]);
+        assert_eq!(cell(Some(&outcome("\na\n", 0)), false, 20), ["", "a"]);
     }
 
     #[test]
     fn silence_and_failure_are_said_in_words() {
-        assert_eq!(cell(Some(&outcome("", 0)), 20), ["(prints nothing)"]);
-        assert_eq!(cell(Some(&outcome("no\n", 3)), 20), ["no", "[exit status 3]"]);
+        assert_eq!(cell(Some(&outcome("", 0)), true, 20), ["(prints nothing)"]);
+        assert_eq!(cell(Some(&outcome("no\n", 3)), false, 20), ["no", "[exit status 3]"]);
     }
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(cell(Some(&outcome("a\x1b[31m b\n", 0)), 20), ["a\u{fffd}[31m b"]);
+        let words = outcome("a\x1b[2J\nb\nc\n", 0);
+        assert_eq!(cell(Some(&words), false, 20), [r"a\x1b[2J", "b", "c"]);
+        assert_eq!(cell(Some(&words), true, 20), [r"a\x1b[2J b c"]);
     }
 }

@@ -2,12 +2,12 @@
 
 use colored::Colorize;
 
-use super::text::{width, wrap};
+use super::text::{printable, width, wrap};
 use crate::error::Error;
 
 /// An error and what to do about it, on stderr.
 pub fn error(error: &Error) {
-    anstream::eprintln!("{} {error}", "error:".red().bold());
+    anstream::eprintln!("{} {}", "error:".red().bold(), printable(&error.to_string()));
     if let Some(hint) = error.hint() {
         anstream::eprintln!("\n{} {}", "hint:".cyan().bold(), hang(&hint, 6));
     }

@@ -1,6 +1,8 @@
 //! Lines that fit the terminal.
 
 use std::env;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use unicode_width::UnicodeWidthStr;
 
@@ -13,9 +15,22 @@ pub fn width() -> usize {
     columns.filter(|columns| *columns >= 20).unwrap_or(80).min(160)
 }
 
+/// Text as it can be printed, whoever wrote it: lines stay lines, and a tab is two spaces.
+pub(crate) fn printable(text: &str) -> String {
+    let lines = text.split('\n').map(|line| line.replace('\t', "  "));
+    let lines = lines.map(|line| rootfs_fetch::printable(line.as_bytes()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A name, a path or a command as it can be printed, in one line.
+pub(crate) fn word(text: impl AsRef<OsStr>) -> String {
+    rootfs_fetch::printable(text.as_ref().as_bytes())
+}
+
 /// Breaks running text into lines of at most `width` columns. Empty lines part paragraphs; one that
 /// is indented by four columns stays as it is.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let text = printable(text);
     let mut lines = Vec::new();
     for paragraph in text.trim().split("\n\n") {
         if !lines.is_empty() {
@@ -58,8 +73,9 @@ fn pieces(word: &str, width: usize) -> Vec<&str> {
 
 /// `text` cut to `width` columns, with `…` where something is missing.
 pub(crate) fn cut(text: &str, width: usize) -> String {
+    let text = printable(text);
     if text.width() <= width {
-        return text.to_owned();
+        return text;
     }
     let mut out = String::new();
     for c in text.chars() {
@@ -91,6 +107,7 @@ fn words(text: &str, width: usize) -> Vec<String> {
 
 /// A line as it is, in pieces of at most `width` columns, parted at spaces where that can be.
 pub(crate) fn fold(line: &str, width: usize) -> Vec<String> {
+    let line = printable(line);
     let mut pieces = vec![String::new()];
     for word in line.split_inclusive(' ') {
         let last = pieces.last().map_or(0, |piece| piece.width());
@@ -128,6 +145,13 @@ mod tests {
         assert_eq!(fold("PID  CMD", 20), ["PID  CMD"]);
         assert_eq!(fold("cat: can't open it: no", 10), ["cat: can't", "open it:", "no"]);
         assert_eq!(fold("进程进程进", 4), ["进程", "进程", "进"]);
+    }
+
+    #[test]
+    fn no_line_has_anything_that_a_terminal_would_obey() {
+        assert_eq!(fold("a\x1b[2J\tb", 20), [r"a\x1b[2J  b"]);
+        assert_eq!(wrap("a\x1b[2J\nb\r", 20), [r"a\x1b[2J b\r"]);
+        assert_eq!(printable("a\r\nb\u{7}"), "a\\r\nb\\x07");
     }
 
     #[test]

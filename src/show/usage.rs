@@ -2,7 +2,7 @@
 
 use colored::Colorize;
 
-use super::text::pad;
+use super::text::{pad, word};
 use crate::cgroups::usage::Usage;
 use crate::run::state::Label;
 
@@ -15,7 +15,7 @@ pub fn usage(samples: &[(String, Label, Usage, Option<f64>)]) -> String {
         let cpu = usage.cpu.as_ref();
         let throttled = cpu.and_then(|cpu| Some((cpu.throttled?, cpu.periods?)));
         let cells = [
-            name.clone(),
+            word(name),
             share.map_or_else(none, |share| format!("{:.0} %", share * 100.0)),
             throttled.filter(|(_, of)| *of > 0).map_or_else(none, |(n, of)| format!("{n} of {of}")),
             usage

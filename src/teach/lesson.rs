@@ -191,6 +191,9 @@ pub struct Probe {
     pub ignore: Option<String>,
     /// Why it came out as it did.
     pub note: Option<String>,
+    /// Whether it prints a list of names, which may stand beside each other.
+    #[serde(default)]
+    pub list: bool,
 }
 
 /// Commands on the stand-in host, in order.
@@ -238,13 +241,16 @@ pub struct Action {
     pub stays: bool,
     /// The command, for a shell.
     pub run: String,
+    /// Whether it prints a list of names, which may stand beside each other.
+    #[serde(default)]
+    pub list: bool,
 }
 
 impl Action {
     /// A command that does nothing, in a sandbox.
     pub fn nothing() -> Action {
         let (place, run) = (Place::Sandbox, "true".to_owned());
-        Action { id: None, place, attack: None, stays: false, run }
+        Action { id: None, place, attack: None, stays: false, run, list: false }
     }
 
     /// The name by which claims speak of it.

@@ -22,31 +22,37 @@ pub struct BuiltIn<'a> {
     pub name: &'a str,
     /// How.
     pub command: &'a str,
+    /// Whether it prints a list of names.
+    pub list: bool,
 }
 
 /// The built-in probes. Each prints the same twice on a machine where nothing happens.
 pub const BUILT_IN: &[BuiltIn] = &[
-    BuiltIn { name: "files", command: "ls /" },
+    BuiltIn { name: "files", command: "ls /", list: true },
     BuiltIn {
         name: "mounts",
         command: "[ $(readlink /proc/self/ns/mnt) = $HOST_MNT ] && echo host || echo own",
+        list: false,
     },
-    BuiltIn { name: "hostname", command: "hostname" },
-    BuiltIn { name: "processes", command: "ps -o pid,args | sed -n 2p | cut -c 1-40" },
+    BuiltIn { name: "hostname", command: "hostname", list: false },
+    BuiltIn { name: "processes", command: "ps -o pid,args | sed -n 2p | cut -c 1-40", list: false },
     BuiltIn {
         name: "network",
         command: "ip -o link | cut -d: -f2; [ $(readlink /proc/self/ns/net) = $HOST_NET ] || echo own",
+        list: false,
     },
     BuiltIn {
         name: "ipc",
         command: "[ $(readlink /proc/self/ns/ipc) = $HOST_IPC ] && echo host || echo own",
+        list: false,
     },
-    BuiltIn { name: "users", command: "id -u; tr -s ' ' < /proc/self/uid_map" },
+    BuiltIn { name: "users", command: "id -u; tr -s ' ' < /proc/self/uid_map", list: false },
     BuiltIn {
         name: "cgroup",
         command: "[ $(readlink /proc/self/ns/cgroup) = $HOST_CGROUP ] && echo host || echo own",
+        list: false,
     },
-    BuiltIn { name: "uptime", command: "tr -s ' ' < /proc/self/timens_offsets" },
+    BuiltIn { name: "uptime", command: "tr -s ' ' < /proc/self/timens_offsets", list: false },
 ];
 
 /// A command for a shell, and where it runs.

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses a part of it
 
 pub mod sets;
+pub mod terminal;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

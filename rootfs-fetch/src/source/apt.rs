@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn the_last_error_of_apt_is_the_reason() {
         let errors = "W: x\nE: Failed to fetch a\nE: Unable to fetch\u{1b} b\n";
-        assert_eq!(problem(errors).as_deref(), Some("apt-get: Unable to fetch\u{fffd} b"));
+        assert_eq!(problem(errors).as_deref(), Some("apt-get: Unable to fetch\\x1b b"));
         let unknown = problem("E: Unable to locate package busybox-static\n");
         assert!(unknown.is_some_and(|text| text.contains("apt update")));
         assert_eq!(problem("killed"), None);

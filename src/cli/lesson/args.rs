@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::global::Global;
 use crate::cli::lab::lab;
+use crate::cli::terminal::TerminalArgs;
 use crate::error::Error;
 use crate::plan::step::StageName;
 use crate::run::rootfs::Root;
@@ -34,6 +35,8 @@ pub(crate) struct LessonArgs {
     /// Open a shell in the sandbox of a part on a stand-in host, and do nothing else
     #[arg(long, requires = "lesson", conflicts_with = "shell")]
     pub(super) break_out: bool,
+    #[command(flatten)]
+    pub(super) terminal: TerminalArgs,
     /// Read the lessons from this directory instead of those that are built in
     #[arg(long, value_name = "DIR")]
     pub(super) lessons: Option<PathBuf>,

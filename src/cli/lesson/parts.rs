@@ -2,6 +2,7 @@
 
 use super::args::LessonArgs;
 use crate::cli::stages::adjust;
+use crate::cli::terminal::TerminalArgs;
 use crate::error::Error;
 use crate::machine::host::Host;
 use crate::show;
@@ -66,11 +67,11 @@ pub(super) fn chosen<'a>(
 }
 
 /// A shell in the sandbox of a part, with a stand-in host around it.
-pub(super) fn break_out(part: &Part, lab: &Lab) -> Result<u8, Error> {
+pub(super) fn break_out(part: &Part, lab: &Lab, terminal: TerminalArgs) -> Result<u8, Error> {
     if let Some(skip) = possible(part, lab)? {
         anstream::print!("{}", show::skipped(&skip));
         return Ok(125);
     }
     show::note("this is the sandbox on a stand-in host: break what you like; `exit` ends it");
-    stand_in::shell(lab, &part.with, show::error)
+    terminal.perform(|| stand_in::shell(lab, &part.with, show::error))
 }

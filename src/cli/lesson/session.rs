@@ -3,9 +3,10 @@
 use std::io::{BufRead, Write};
 
 use super::parts::{break_out, chosen};
+use crate::cli::terminal::TerminalArgs;
 use crate::error::Error;
 use crate::plan::command::{Command, shell};
-use crate::run::ready::Asked;
+use crate::run::ready::{Asked, Ready};
 use crate::run::{Options, run, state};
 use crate::show;
 use crate::stages::names::USER;
@@ -21,14 +22,20 @@ pub(super) struct Session<'a> {
     lab: Lab,
     /// Whether somebody is there to answer.
     asks: bool,
+    terminal: TerminalArgs,
     report: LessonReport,
     progress: Progress,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(lesson: &'a Lesson, lab: Lab, asks: bool) -> Session<'a> {
+    pub(super) fn new(
+        lesson: &'a Lesson,
+        lab: Lab,
+        asks: bool,
+        terminal: TerminalArgs,
+    ) -> Session<'a> {
         let (report, progress) = (LessonReport::of(lesson), Progress::read());
-        Session { lesson, lab, asks, report, progress }
+        Session { lesson, lab, asks, terminal, report, progress }
     }
 
     /// Whether a claim did not hold.
@@ -101,7 +108,7 @@ impl<'a> Session<'a> {
                 format!("Enter {next} · s shell here · t try to break out{hint} · q quit > ");
             match ask(&prompt).trim_end_matches('\n') {
                 "s" => self.shell(part)?,
-                "t" => drop(break_out(part, &self.lab)?),
+                "t" => drop(break_out(part, &self.lab, self.terminal)?),
                 "h" => anstream::println!("  {}", part.try_it.as_deref().unwrap_or_default()),
                 "q" => return Ok(false),
                 answer if answer.trim().is_empty() => return Ok(true),
@@ -121,8 +128,10 @@ impl<'a> Session<'a> {
         show::note(&format!("a shell in the sandbox of this part{powers}; `exit` ends it"));
         let argv = shell(part.with.changes_root());
         let command = Some(Command { argv, ..Command::default() });
-        self.lab.perform(&Asked { command, ..asked }, |ready| {
-            run(&ready.plan, Options::through(&ready.spec))
+        self.terminal.perform(|| {
+            let asked = Asked { command, ..asked };
+            let run = |ready: &Ready| Ok(run(&ready.plan, Options::through(&ready.spec))?.status);
+            self.lab.perform(&asked, run)
         })?;
         Ok(())
     }
