@@ -1,28 +1,56 @@
 //! `sandbox clean`: take away what dead sandboxes left.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::global::Global;
 use crate::error::Error;
 use crate::machine::host::Host;
-use crate::run::state;
+use crate::run::state::{self, Swept};
 use crate::show;
 
 /// What `sandbox clean --format json` prints: the names of the sandboxes.
 #[derive(Serialize)]
 struct Cleaned {
     removed: Vec<String>,
+    stayed: Vec<Stayed>,
     dry_run: bool,
+}
+
+/// What would not go, and why.
+#[derive(Serialize)]
+struct Stayed {
+    name: String,
+    why: String,
 }
 
 pub(crate) fn clean(global: &Global) -> Result<u8, Error> {
     let (json, dry_run) = (global.json()?, global.dry_run);
     let base = Host::gather().state_base;
-    let removed = if dry_run { state::dead(&base)? } else { state::sweep(&base)? };
+    let Swept { removed, stayed } =
+        if dry_run { state::dead(&base)? } else { state::sweep(&base)? };
+    let status = if stayed.is_empty() { 0 } else { 125 };
     if json {
-        anstream::println!("{}", show::json(&Cleaned { removed, dry_run }));
+        let one = |(name, why): (String, Error)| Stayed { name, why: why.to_string() };
+        let stayed = stayed.into_iter().map(one).collect();
+        anstream::println!("{}", show::json(&Cleaned { removed, stayed, dry_run }));
     } else {
-        anstream::print!("{}", show::cleaned(&removed, dry_run));
+        anstream::print!("{}", show::cleaned(&removed, !stayed.is_empty(), dry_run));
+        stayed.iter().for_each(|(name, why)| show::stayed(name, why));
     }
-    Ok(0)
+    Ok(status)
+}
+
+/// Takes away what dead sandboxes left, before others are made. What will not go is a note.
+pub(super) fn before(base: &Path) -> Result<(), Error> {
+    let stayed = state::sweep(base)?.stayed;
+    let names: Vec<&str> = stayed.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some((_, why)) = stayed.first() {
+        show::note(&format!(
+            "what is left of {} could not be taken away: {why}; `sandbox clean` tries again",
+            names.join(", ")
+        ));
+    }
+    Ok(())
 }

@@ -7,10 +7,10 @@ mod session;
 
 use std::io::IsTerminal;
 
+use super::clean;
 use super::global::{Format, Global};
 use crate::error::Error;
 use crate::machine::sealed;
-use crate::run::state;
 use crate::show;
 use crate::teach::lab::Lab;
 use crate::teach::lesson::Lesson;
@@ -67,7 +67,7 @@ fn one(
     if global.dry_run {
         return dry_run(&lesson, numbers, &lab);
     }
-    state::sweep(&lab.host.state_base)?;
+    clean::before(&lab.host.state_base)?;
     if args.break_out {
         sealed::start_again()?;
         return break_out_of(&lesson, numbers, &lab);

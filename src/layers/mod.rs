@@ -11,5 +11,5 @@ mod volume;
 
 pub use changes::{Change, Kind, Mark, changes, marks};
 pub use look::{look_up, tmpfs_keeps_attributes};
-pub use stack::{Driver, Layers, base};
+pub use stack::{Driver, Layers, base, is_of, of_run};
 pub use volume::{Target, Volume};

@@ -1,6 +1,8 @@
 //! What is mounted into a root from outside.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -35,6 +37,28 @@ impl Volume {
     /// Memory at this place.
     pub fn tmpfs(target: PathBuf) -> Volume {
         Volume { target, ..Volume::default() }
+    }
+
+    /// What was written; a path need not be text.
+    ///
+    /// # Errors
+    /// How to write it.
+    pub fn parse(written: &OsStr) -> Result<Volume, String> {
+        let form =
+            "write `SOURCE:TARGET` or `SOURCE:TARGET:ro`, with a target that begins with `/`";
+        let written = written.as_bytes();
+        let (written, read_only) = match written.strip_suffix(b":ro") {
+            Some(written) => (written, true),
+            None => (written.strip_suffix(b":rw").unwrap_or(written), false),
+        };
+        let colon = written.iter().rposition(|byte| *byte == b':').ok_or(form)?;
+        let (source, target) = (&written[..colon], &written[colon + 1..]);
+        let target = place(OsStr::from_bytes(target)).ok_or(form)?;
+        if source.is_empty() {
+            return Err(form.to_owned());
+        }
+        let source = Some(PathBuf::from(OsStr::from_bytes(source)));
+        Ok(Volume { source, target, read_only, ..Volume::default() })
     }
 
     /// Looks at the source, and at what the layers, topmost first, have at the place.
@@ -94,19 +118,7 @@ impl FromStr for Volume {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Volume, String> {
-        let form =
-            "write `SOURCE:TARGET` or `SOURCE:TARGET:ro`, with a target that begins with `/`";
-        let (text, read_only) = match text.strip_suffix(":ro") {
-            Some(text) => (text, true),
-            None => (text.strip_suffix(":rw").unwrap_or(text), false),
-        };
-        let (source, target) = text.rsplit_once(':').ok_or(form)?;
-        let target = place(target).ok_or(form)?;
-        if source.is_empty() {
-            return Err(form.to_owned());
-        }
-        let source = Some(PathBuf::from(source));
-        Ok(Volume { source, target, read_only, ..Volume::default() })
+        Volume::parse(text.as_ref())
     }
 }
 
@@ -122,13 +134,22 @@ impl fmt::Display for Volume {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target(pub PathBuf);
 
+impl Target {
+    /// What was written; a path need not be text.
+    ///
+    /// # Errors
+    /// How to write it.
+    pub fn parse(written: &OsStr) -> Result<Target, String> {
+        let form = "write a path that begins with `/`, and is not `/` itself";
+        place(written).map(Target).ok_or_else(|| form.to_owned())
+    }
+}
+
 impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        place(text)
-            .map(Target)
-            .ok_or_else(|| "write a path that begins with `/`, and is not `/` itself".to_owned())
+        Target::parse(text.as_ref())
     }
 }
 
@@ -140,7 +161,7 @@ impl fmt::Display for Target {
 
 scalar!(Volume, Target);
 
-fn place(target: &str) -> Option<PathBuf> {
+fn place(target: &OsStr) -> Option<PathBuf> {
     let path = PathBuf::from(target);
     let up = path.components().any(|part| part == std::path::Component::ParentDir);
     (path.is_absolute() && !up && path != Path::new("/")).then_some(path)

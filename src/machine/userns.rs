@@ -4,6 +4,11 @@
 //! do it, to say which one it was.
 
 use std::fs;
+use std::path::Path;
+
+use nix::unistd::{getegid, geteuid};
+
+use super::mounts;
 
 /// A setting, how it forbids, and what to do.
 struct Setting {
@@ -39,18 +44,52 @@ pub fn remedy() -> String {
     let read = |setting: &&Setting| {
         fs::read_to_string(setting.file).is_ok_and(|value| (setting.forbids)(value.trim()))
     };
+    if !is_mapped() {
+        return "your user id or group id is not mapped in the user namespace that this runs in, and \
+                the kernel lets only ids that are make another: map them, `unshare --map-root-user`"
+            .to_owned();
+    }
+    if is_chrooted() {
+        return "this runs in a chroot, where the kernel makes no user namespaces: run it outside, or \
+                switch the root with pivot_root(2) in place of chroot(2)"
+            .to_owned();
+    }
     if let Some(setting) = SETTINGS.iter().find(read) {
         return setting.fix.to_owned();
     }
     if is_in_container() {
         return "the container that this runs in forbids user namespaces: run outside of it, or \
                 start it with `--privileged`, or with `--security-opt seccomp=unconfined \
-                --security-opt apparmor=unconfined --security-opt systempaths=unconfined`"
+                --security-opt apparmor=unconfined --security-opt systempaths=unconfined`. In a chroot \
+                the kernel makes no user namespaces, whatever else is allowed"
             .to_owned();
     }
-    "this machine does not let ordinary users make user namespaces, and none of \
-     the known settings says so: ask an administrator. With sudo, what needs no stand-in host works"
+    "no known setting of this machine forbids user namespaces. In a chroot the kernel makes none: if \
+     this runs in one, run it outside. Otherwise ask an administrator; with sudo, what needs no \
+     stand-in host works"
         .to_owned()
+}
+
+/// Whether our ids are any in this user namespace.
+fn is_mapped() -> bool {
+    let has = |file: &str, id: u32| {
+        let map = fs::read_to_string(file).unwrap_or_default();
+        map.lines().any(|line| {
+            let mut numbers = line.split_whitespace().map(|number| number.parse::<u32>());
+            match (numbers.next(), numbers.nth(1)) {
+                (Some(Ok(first)), Some(Ok(count))) => id >= first && id - first < count,
+                _ => false,
+            }
+        })
+    };
+    has("/proc/self/uid_map", geteuid().as_raw()) && has("/proc/self/gid_map", getegid().as_raw())
+}
+
+/// Whether our root directory is one that chroot(2) made. One on which something is mounted cannot be
+/// told from the machine's own.
+fn is_chrooted() -> bool {
+    let mounts = mounts::table().unwrap_or_default();
+    !mounts.is_empty() && mounts.iter().all(|mount| mount.point != Path::new("/"))
 }
 
 /// Whether a container runtime has left its mark.

@@ -48,8 +48,7 @@ pub fn start(plan: &Plan, mut options: Options) -> Result<Running, Error> {
     let (on_host, rest) = plan.at_fork();
     let mut state = None;
     let prepared = prepare(on_host, &mut state, &mut options);
-    let started =
-        prepared.and_then(|()| fork_and_follow(rest, state.as_ref(), &mut options, &signals));
+    let started = prepared.and_then(|()| fork_and_follow(rest, &mut state, &mut options, &signals));
     match (started, state) {
         (Ok(child), state) => Ok(Running { child, state, signals }),
         (Err(error), None) => Err(error),

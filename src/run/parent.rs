@@ -40,7 +40,11 @@ pub(super) fn prepare(
         }
         ask(options, planned)?;
         let call = &planned.step.call;
-        perform(planned, || call.perform(), options)?;
+        let made = perform(planned, || call.perform(), options);
+        if let (Err(_), Some(_), Some(state)) = (&made, &planned.step.undo, state.as_mut()) {
+            state.forget_last();
+        }
+        made?;
     }
     Ok(())
 }
@@ -86,7 +90,7 @@ impl Pipes {
 /// Forks, and sees the child through to its command.
 pub(super) fn fork_and_follow(
     steps: &[Planned],
-    state: Option<&State>,
+    state: &mut Option<State>,
     options: &mut Options,
     signals: &Held,
 ) -> Result<Child, Error> {
@@ -99,7 +103,8 @@ pub(super) fn fork_and_follow(
     // ANCHOR: fork
     match fork(steps)? {
         ForkResult::Child => {
-            drop((pipes.events, pipes.go));
+            // Neither journal nor lock: both are root's, and this one may soon be nobody.
+            drop((pipes.events, pipes.go, state.take()));
             signals.release_in_child();
             let pace = options.pace();
             let status = match Wires::place(pipes.report, pipes.wait, pace, output.as_ref()) {
@@ -115,7 +120,7 @@ pub(super) fn fork_and_follow(
             let deadline = options.timeout.map(|timeout| begin + timeout);
             let child = Child { pid, output, deadline, forwarding };
             let followed = follow(steps, pipes.events.into(), pipes.go.into(), options, &child);
-            let labelled = followed.and_then(|()| label(state, options, &child));
+            let labelled = followed.and_then(|()| label(state.as_ref(), options, &child));
             if let Err(error) = labelled {
                 child.kill();
                 child.finish()?;

@@ -9,7 +9,10 @@ mod sys;
 mod volumes;
 
 // ANCHOR: stage
+use std::ffi::OsStr;
+
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -26,10 +29,10 @@ use crate::syscall::{Mkdir, Mount, Syscall};
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Rootfs {
     /// Mount a file or directory of the host, read-only with `:ro`
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]", value_parser = paths(Volume::parse))]
     pub volume: Vec<Volume>,
     /// Mount memory there
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = paths(Target::parse))]
     pub tmpfs: Vec<Target>,
     /// Let nothing in the root be written but what is mounted on it
     #[arg(long)]
@@ -108,3 +111,10 @@ impl Stage for Rootfs {
     }
 }
 // ANCHOR_END: stage
+
+/// Reads what need not be text.
+fn paths<T: Clone + Send + Sync + 'static>(
+    parse: impl Fn(&OsStr) -> Result<T, String> + Clone + Send + Sync + 'static,
+) -> impl TypedValueParser<Value = T> {
+    OsStringValueParser::new().try_map(move |written| parse(&written))
+}

@@ -1,6 +1,8 @@
 //! Where the layers are, and what cannot be.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 
 use super::options::stack;
 use crate::error::Error;
@@ -12,7 +14,7 @@ use crate::stages::spec::Spec;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Found {
     /// The name servers, as in /etc/resolv.conf.
-    pub(super) resolv_conf: String,
+    pub(super) resolv_conf: OsString,
     /// Whether there is no directory for layers yet.
     pub(super) makes_base: bool,
 }
@@ -27,7 +29,7 @@ pub(super) fn look(
         Some(base) => base.clone(),
         None => layers::base()?,
     };
-    let new = Layers { dir: base.join(&spec.id), ..Layers::default() };
+    let new = Layers { dir: layers::of_run(&base, &spec.id), ..Layers::default() };
     let own = match keep {
         Some(name) => match kept::named(&base, name)? {
             kept if kept.found => kept,
@@ -38,7 +40,7 @@ pub(super) fn look(
     let (driver, lowers) = (storage.unwrap_or_default(), spec.layers.lowers.clone());
     spec.layers = Layers { driver, lowers, ..own };
     Ok(Found {
-        resolv_conf: fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+        resolv_conf: OsString::from_vec(fs::read("/etc/resolv.conf").unwrap_or_default()),
         makes_base: spec.layers_base.is_none() && !base.exists(),
     })
 }
