@@ -105,3 +105,30 @@ fn one_that_stays_keeps_no_other_dead_one_from_going() {
         });
     });
 }
+
+#[test]
+fn however_little_room_there_is_for_the_state_it_runs_or_says_so_and_leaves_nothing() {
+    as_root("little room", |_| {
+        everybody("little room", |who| {
+            who.run(&["rootfs", "fetch"]).succeeds();
+            let sandbox = who.sandbox(&[]);
+            make_dir(who, &who.state());
+            let script = "for room in 1:1k 2:4k 3:4k 4:4k 5:4k 6:4k 7:4k 5:8k 6:8k 7:8k 8:64k; do \
+                mount -t tmpfs -o size=${room#*:},nr_inodes=${room%:*},mode=700,uid=$1,gid=$1 none $2; \
+                setpriv --reuid $1 --regid $1 --clear-groups sh -c \
+                '\"$0\" run --level chroot -- true 2>$2/../said; rc=$?; \
+                if [ $rc = 125 ]; then grep -q \"No space left\\|ENOSPC\" $2/../said || cat $2/../said; fi; \
+                echo $rc; ls -A $2' \"$0\" $1 $2; umount $2; done";
+            let mut unshare = std::process::Command::new("/usr/bin/unshare");
+            unshare.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/");
+            unshare.env("HOME", who.home()).env("XDG_RUNTIME_DIR", who.home().join("run"));
+            unshare.args(["--mount", "sh", "-c", script]).arg(sandbox.get_program());
+            unshare.arg(who.uid.to_string()).arg(who.state()).stdin(Stdio::null());
+            let ran = Ran::of(&mut unshare, "little room".to_owned()).ends_with(0);
+            let lines: Vec<&str> = ran.stdout.lines().collect();
+            assert_eq!(lines.len(), 11, "{}", ran.stdout);
+            assert!(lines.iter().all(|line| ["0", "125"].contains(line)), "{}", ran.stdout);
+            assert_eq!((lines[0], lines[10]), ("125", "0"), "{}", ran.stdout);
+        });
+    });
+}

@@ -189,6 +189,7 @@ const FORGED: &[&str] = &[
     r#"{"cgroup":"/sys/fs/cgroup"}"#,
     r#"{"burn":"{}/file"}"#,
     "nothing at all",
+    "nothing\u{1b}[2J at all",
 ];
 
 fn precious(who: &Who, dir: &Path) {
@@ -234,6 +235,7 @@ fn a_journal_that_names_what_no_sandbox_makes_is_told_once_and_never_obeyed() {
                 leave(who, "forged", &format!("{line}\n"));
                 let ran = who.run(sweeps);
                 assert!(ran.said().contains("is not obeyed"), "{line}: {}", ran.stderr);
+                assert!(!ran.stderr.contains('\u{1b}'), "it reaches the terminal");
                 ran.ends_with(if sweeps.len() == 1 { 125 } else { 0 });
                 assert_eq!(all_below(&dir), before, "{line}");
                 assert_eq!(all_below(&layers(who)), kept, "{line}");

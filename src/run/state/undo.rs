@@ -44,6 +44,8 @@ pub(super) fn all(undos: &[Undo]) -> Result<(), Error> {
 
 /// A tree with the files of all whom its sandbox could be.
 fn tree(path: &Path) -> io::Result<()> {
+    // On a disk that is only read, what was never made is no error.
+    fs::symlink_metadata(path)?;
     let until = Instant::now() + PATIENCE;
     loop {
         match inside::remove(path) {
@@ -71,10 +73,17 @@ pub(super) fn journal(place: &Place) -> io::Result<(Vec<Undo>, Option<String>)> 
             Ok(undo) if is_of(&undo, place) => undos.push(undo),
             // A line that a kill cut short stands for something that was never made.
             Err(_) if !line.ends_with(b"\n") => {}
-            _ => strange = Some(String::from_utf8_lossy(line).trim().to_owned()),
+            _ => strange = Some(shown(line)),
         }
     }
     Ok((undos, strange))
+}
+
+/// A line as it can be printed, whatever is in it and however long it is.
+fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line.trim_ascii());
+    let plain = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    plain.take(200).collect()
 }
 
 /// Whether a sandbox in this place can have made it.
