@@ -190,6 +190,24 @@ fn the_journal_tells_of_a_directory_before_it_is_made() {
 }
 
 #[test]
+fn the_child_holds_nothing_of_the_state() {
+    everybody("descriptors of the state", |who| {
+        let name = format!("closed-{}", who.name);
+        stepped(who, &name, 5, |_, child| {
+            let open = |pid: u32| {
+                let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+                let files = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+                files.filter(|file| file.starts_with(who.state())).count()
+            };
+            let children = format!("/proc/{0}/task/{0}/children", child.id());
+            let children = fs::read_to_string(children).unwrap();
+            assert!(open(child.id()) >= 2, "the journal and the lock");
+            assert_eq!(open(children.trim().parse().unwrap()), 0, "{}", who.name);
+        });
+    });
+}
+
+#[test]
 fn stepping_stops_at_q_and_takes_everything_away() {
     everybody("q stops", |who| {
         for steps in [0, 1, 5] {

@@ -1,15 +1,34 @@
 //! Cgroups that are in use: what is in them, and ending it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::Pid;
 
 /// How long the processes of a cgroup are waited for once they were killed.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The name of the cgroups of a sandbox.
+pub(super) fn name_of(id: &str) -> String {
+    format!("sandbox-{id}")
+}
+
+/// Whether this is a cgroup of the sandbox of this name: called so, and where cgroups are. What is not
+/// there any more is one too.
+pub fn is_of(dir: &Path, id: &str) -> bool {
+    let named = dir.file_name() == Some(OsStr::new(&name_of(id)));
+    let kind = || match statfs(dir) {
+        Ok(about) => [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&about.filesystem_type()),
+        Err(errno) => errno == Errno::ENOENT,
+    };
+    named && !dir.is_symlink() && kind()
+}
 
 /// Ends all processes in a cgroup and in those below it, and removes them.
 ///

@@ -11,5 +11,5 @@ pub mod usage;
 pub use amounts::{CpuSet, Cpus, Memory, Pids, Rate, Weight, bytes};
 pub use hierarchy::{Hierarchies, Hierarchy, Place, Refusal, Version, disk, name_in};
 pub use limits::{Limits, Setting, remedy};
-pub use live::{kill_all, processes, remove};
+pub use live::{is_of, kill_all, processes, remove};
 pub use place::{Own, choose};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::hierarchy::{Hierarchies, Hierarchy, Place, Refusal, Version, name_in};
 use super::limits::Limits;
+use super::live::name_of;
 use crate::error::Error;
 use crate::machine::{kernel, scope};
 
@@ -105,7 +106,7 @@ impl Wanted<'_> {
         let missing = controllers.iter().filter(|name| !place.enabled.contains(name));
         Some(Own {
             version: at.version,
-            dir: place.dir.join(format!("sandbox-{id}")),
+            dir: place.dir.join(name_of(id)),
             parent: place.dir.clone(),
             enable: missing.cloned().collect(),
             born_in: is_v2 && kernel::clones_into_cgroups(),

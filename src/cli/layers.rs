@@ -1,6 +1,6 @@
 //! `sandbox diff`, `sandbox layers` and `sandbox commit`: what was kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rootfs_fetch::{Rootfs, Store};
@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::global::Global;
 use crate::error::Error;
-use crate::layers::{Change, changes, kept, marks};
+use crate::layers::{Change, Layers, changes, kept, marks};
+use crate::machine::inside;
 use crate::show;
 
 #[derive(Args)]
@@ -30,9 +31,34 @@ struct Changed {
     path: PathBuf,
 }
 
+/// Does something with a tree that a sandbox may have left; where not all in it is this user's, as the
+/// sandbox's root could.
+pub(super) fn with_tree(
+    tree: &Path,
+    mut act: impl FnMut() -> Result<u8, Error>,
+) -> Result<u8, Error> {
+    if nix::unistd::geteuid().is_root() || inside::is_all_ours(tree) {
+        return act();
+    }
+    let mut told = || {
+        act().unwrap_or_else(|error| {
+            show::error(&error);
+            error.exit_code()
+        })
+    };
+    match inside::act(&mut told) {
+        Ok(status) => Ok(status),
+        Err(_) => act(),
+    }
+}
+
 pub(crate) fn diff(args: &DiffArgs, global: &Global) -> Result<u8, Error> {
     let (layers, lowers) = kept::find(&args.name)?;
-    let changes = changes(&layers.upper(), &lowers).map_err(Error::io("read the layer"))?;
+    with_tree(&layers.upper(), || print_diff(&layers, &lowers, global))
+}
+
+fn print_diff(layers: &Layers, lowers: &[PathBuf], global: &Global) -> Result<u8, Error> {
+    let changes = changes(&layers.upper(), lowers).map_err(Error::io("read the layer"))?;
     if global.json()? {
         let one = |change: Change| Changed { kind: change.kind.letter(), path: change.path };
         let changes = changes.into_iter().map(one).collect();
@@ -59,16 +85,19 @@ pub(crate) fn layers(args: &LayersArgs, global: &Global) -> Result<u8, Error> {
         let layers = kept::there(name)?;
         let _held = if layers.below().exists() { Some(kept::hold(&layers, name)?) } else { None };
         if !global.dry_run {
-            rootfs_fetch::remove(&layers.dir)?;
+            let doing = format!("remove `{}`", layers.dir.display());
+            inside::remove(&layers.dir).map_err(Error::io(doing))?;
         }
         let verb = if global.dry_run { "would be removed" } else { "removed" };
         anstream::println!("{verb}: {name}");
         return Ok(0);
     }
     let (layers, lowers) = kept::find(name)?;
-    let marks = marks(&layers.upper(), &lowers).map_err(Error::io("read the layer"))?;
-    anstream::print!("{}", show::layers(name, &layers, &lowers, &marks));
-    Ok(0)
+    with_tree(&layers.upper(), || {
+        let marks = marks(&layers.upper(), &lowers).map_err(Error::io("read the layer"))?;
+        anstream::print!("{}", show::layers(name, &layers, &lowers, &marks));
+        Ok(0)
+    })
 }
 
 /// What `sandbox layers --format json` prints.
@@ -124,13 +153,20 @@ pub(crate) fn commit(args: &CommitArgs, global: &Global) -> Result<u8, Error> {
         show::note(&format!("`{}` would become a layer over `{}`", args.name, base.name));
         return Ok(0);
     }
-    let made = store.commit(&args.rootfs, &base.name, &layers.upper())?;
-    let archive = store.dir().join(&made.name).join("layer.tar");
+    with_tree(&layers.upper(), || {
+        let made = store.commit(&args.rootfs, &base.name, &layers.upper())?;
+        print_commit(made, store.dir(), global)
+    })
+}
+
+fn print_commit(made: Rootfs, store: &Path, global: &Global) -> Result<u8, Error> {
+    let archive = store.join(&made.name).join("layer.tar");
     if global.json()? {
         let made = Committed { name: made.name, base: made.base, layer: archive };
         anstream::println!("{}", show::json(&made));
     } else {
-        anstream::println!("{}  a layer over {}\n  {}", made.name, base.name, archive.display());
+        let base = made.base.unwrap_or_default();
+        anstream::println!("{}  a layer over {base}\n  {}", made.name, archive.display());
     }
     Ok(0)
 }

@@ -7,11 +7,11 @@ mod session;
 
 use std::io::IsTerminal;
 
+use super::clean;
 use super::global::{Format, Global};
 use super::terminal::TerminalArgs;
 use crate::error::Error;
 use crate::machine::sealed;
-use crate::run::state;
 use crate::show;
 use crate::teach::lab::Lab;
 use crate::teach::lesson::Lesson;
@@ -68,7 +68,7 @@ fn one(
     if global.dry_run {
         return dry_run(&lesson, numbers, &lab);
     }
-    state::sweep(&lab.host.state_base)?;
+    clean::before(&lab.host.state_base)?;
     if args.break_out {
         sealed::start_again()?;
         return break_out_of(&lesson, numbers, &lab, args.terminal);

@@ -10,6 +10,7 @@ use rootfs_fetch::{Fetch, Listed, Progress, Rootfs, SOURCE_NOTICE, Source, Store
 use serde_json::{Value, json};
 
 use super::global::Global;
+use super::layers::with_tree;
 use crate::error::Error;
 use crate::show;
 use crate::teach::read;
@@ -298,7 +299,11 @@ fn remove(store: &Store, names: &[String], global: &Global, json: bool) -> Resul
     names.sort_by_key(|name| std::cmp::Reverse(store.depth(name)));
     for name in &names {
         if !global.dry_run {
-            store.remove(name)?;
+            let remove = || store.remove(name).map(|()| 0).map_err(Error::from);
+            let status = with_tree(&store.dir().join(name), remove)?;
+            if status != 0 {
+                return Ok(status);
+            }
         }
         if !json {
             let verb = if global.dry_run { "would be removed" } else { "removed" };

@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
 
+use super::clean;
 use super::global::Global;
 use super::stages::{StageArgs, planned};
 use super::terminal::{Taken, TerminalArgs};
@@ -56,7 +57,7 @@ pub(crate) fn perform(
         super::plan::print(&planned(asked, &host)?.plan, global)?;
         return Ok(0);
     }
-    state::sweep(&host.state_base)?;
+    clean::before(&host.state_base)?;
     let mut noted: Vec<String> = Vec::new();
     let mut taken = None;
     perform_plan(&asked, &host, &Trials::new(false), |ready| {

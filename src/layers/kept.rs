@@ -10,10 +10,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::stack::{Layers, base};
+use super::stack::{KEPT, Layers, base};
 use crate::error::Error;
-
-const PREFIX: &str = "kept-";
 
 /// The layers that were, or will be, kept under this name in `base`.
 ///
@@ -27,7 +25,7 @@ pub fn named(base: &Path, name: &str) -> Result<Layers, Error> {
             "use 1 to 32 of a-z, 0-9 and -",
         ));
     }
-    let dir = base.join(format!("{PREFIX}{name}"));
+    let dir = base.join(format!("{KEPT}{name}"));
     let found = dir.exists();
     Ok(Layers { dir, found, ..Layers::default() })
 }
@@ -86,7 +84,7 @@ pub fn names() -> Result<Vec<String>, Error> {
     let entries = fs::read_dir(base()?).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> =
-        names.filter_map(|name| Some(name.strip_prefix(PREFIX)?.to_owned())).collect();
+        names.filter_map(|name| Some(name.strip_prefix(KEPT)?.to_owned())).collect();
     names.sort();
     Ok(names)
 }

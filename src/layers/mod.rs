@@ -12,6 +12,6 @@ mod volume;
 
 pub use changes::{Change, Kind, Mark, changes, marks};
 pub use look::{look_up, tmpfs_keeps_attributes};
-pub use stack::{Driver, Layers, base};
+pub use stack::{Driver, Layers, base, is_of, of_run};
 pub use view::{Mounted, View};
 pub use volume::{Volume, place};

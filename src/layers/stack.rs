@@ -1,6 +1,7 @@
 //! The layers of one sandbox, and where they are.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// Beside the layers of a sandbox: what they lie on, topmost first, a line each.
+/// What is in the directory of a sandbox: its layers, and what they lie on, topmost first, a line each.
+const UPPER: &str = "upper";
+const WORK: &str = "work";
+const INIT: &str = "init";
 const BELOW: &str = "below";
+
+/// How the names of these directories begin: of those that go with their run, and of those that stay.
+const RUN: &str = "run-";
+pub(super) const KEPT: &str = "kept-";
 
 /// How a container gets its own view of a shared root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
@@ -43,17 +51,17 @@ pub struct Layers {
 impl Layers {
     /// What the sandbox changes.
     pub fn upper(&self) -> PathBuf {
-        self.dir.join("upper")
+        self.dir.join(UPPER)
     }
 
     /// Where the kernel prepares changes.
     pub fn work(&self) -> PathBuf {
-        self.dir.join("work")
+        self.dir.join(WORK)
     }
 
     /// The files that every container has for itself.
     pub fn init(&self) -> PathBuf {
-        self.dir.join("init")
+        self.dir.join(INIT)
     }
 
     /// Where it is written what the layers lie on.
@@ -76,6 +84,28 @@ impl Layers {
         }
         OsString::from_vec(text)
     }
+}
+
+/// The directory for the layers of a run, which no kept ones have.
+pub fn of_run(base: &Path, id: &str) -> PathBuf {
+    base.join(format!("{RUN}{id}"))
+}
+
+/// Whether a sandbox of this name can have made this directory for its layers: by its name, and by what
+/// is in it, if it is there. A removal that was stopped may have begun with it.
+pub fn is_of(dir: &Path, id: &str) -> bool {
+    let ours = |name: &str| {
+        let begins = [RUN, KEPT, ".removed-"].iter().any(|prefix| name.starts_with(prefix));
+        begins || [UPPER, WORK, INIT, BELOW].contains(&name)
+    };
+    let only_ours = || {
+        let names =
+            fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.into_iter().all(|name| name.to_str().is_some_and(ours))
+    };
+    let named = dir.file_name() == Some(OsStr::new(&format!("{RUN}{id}")));
+    let is_dir = || fs::symlink_metadata(dir).is_ok_and(|about| about.is_dir());
+    named && (fs::symlink_metadata(dir).is_err() || is_dir() && only_ours())
 }
 
 /// The directory for all layers: beside the root filesystems.

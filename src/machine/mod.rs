@@ -3,6 +3,7 @@
 pub mod files;
 pub mod host;
 pub mod ids;
+pub mod inside;
 pub(crate) mod kernel;
 pub(crate) mod netlink;
 pub mod process;

@@ -5,8 +5,29 @@ use std::fs;
 /// When a process began, in clock ticks since boot: with its number it names one process, and no
 /// later one that gets the same number. The 22nd field of proc_pid_stat(5).
 pub fn started(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the name, in which may stand what it likes.
+    field(pid, 22)?.parse().ok()
+}
+
+/// Whether a process is about to end: it was killed, or is ending already. Who has killed one and goes
+/// on may look before the kernel got that far.
+pub fn is_dying(pid: i32) -> bool {
+    const EXITING: u64 = 0x4; // PF_EXITING in the kernel's sched.h
+    const KILLED: u64 = 1 << (libc::SIGKILL - 1);
+    let flags = field(pid, 9).and_then(|flags| flags.parse::<u64>().ok());
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mut pending = status.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line = std::str::from_utf8(line).ok()?;
+        let mask = line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    });
+    flags.is_some_and(|flags| flags & EXITING != 0) || pending.any(|mask| mask & KILLED != 0)
+}
+
+/// A field of proc_pid_stat(5), as that counts them, after the second.
+fn field(pid: i32, number: usize) -> Option<String> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The second is the name, in which may stand what it likes.
     let (_, fields) = stat.rsplit_once(") ")?;
-    fields.split(' ').nth(19)?.parse().ok()
+    fields.split(' ').nth(number - 3).map(str::to_owned)
 }

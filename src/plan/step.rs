@@ -33,13 +33,43 @@ pub struct Step {
 #[serde(rename_all = "kebab-case")]
 pub enum Undo {
     /// Remove this empty directory.
-    Rmdir(PathBuf),
+    Rmdir(#[serde(with = "any_path")] PathBuf),
     /// Remove this directory with all that is in it.
-    Tree(PathBuf),
+    Tree(#[serde(with = "any_path")] PathBuf),
     /// Remove this file.
-    Unlink(PathBuf),
+    Unlink(#[serde(with = "any_path")] PathBuf),
     /// End what is in this cgroup and remove it.
-    Cgroup(PathBuf),
+    Cgroup(#[serde(with = "any_path")] PathBuf),
+}
+
+/// A path as text, or as a list of bytes where it is none.
+mod any_path {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(PathBuf),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => text.serialize(to),
+            None => path.as_os_str().as_bytes().serialize(to),
+        }
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<PathBuf, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::Text(path) => path,
+            Written::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
 }
 
 /// Every call can become a step.

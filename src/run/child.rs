@@ -11,6 +11,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
 use crate::plan::Planned;
+use crate::run::fault::Fault;
 use crate::run::output::{OUTPUT_LIMIT, Output};
 use crate::run::signals;
 use crate::syscall::Syscall;
@@ -20,6 +21,7 @@ pub(crate) fn perform(
     steps: &[Planned],
     wires: &mut Wires,
     mut begin: Instant,
+    fault: Option<Fault>,
     inside: Option<&mut dyn FnMut() -> u8>,
 ) -> u8 {
     // ANCHOR: steps
@@ -36,6 +38,7 @@ pub(crate) fn perform(
         }
         let result = match planned.step.call {
             ref call if call.forks() && number == 0 => Ok(()),
+            _ if Fault::answer(fault, number).is_err() => Fault::answer(fault, number),
             ref call if call.forks() => {
                 match fork_again(&planned.step.call, &steps[number + 1..], wires) {
                     Ok(None) => Ok(()),
@@ -136,6 +139,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    fn send(self, fd: &OwnedFd) {
+        let Report { step, errno, micros } = self;
+        let bytes = [step.to_ne_bytes(), errno.to_ne_bytes(), micros.to_ne_bytes()].concat();
+        let _ = nix::unistd::write(fd, &bytes);
+    }
+
     pub(crate) fn read(events: &mut File) -> Option<Report> {
         let mut number = || {
             let mut bytes = [0; 4];
@@ -184,15 +193,18 @@ impl Wires {
             let limit = nix::sys::resource::Resource::RLIMIT_FSIZE;
             nix::sys::resource::setrlimit(limit, OUTPUT_LIMIT, OUTPUT_LIMIT)?;
         }
-        let (report, wait) = (high(report)?, high(wait)?);
+        let both = high(&report).and_then(|high_report| Ok((high_report, high(&wait)?)));
+        if let Err(errno) = both {
+            Report { step: 0, errno: errno as i32, micros: 0 }.send(&report);
+        }
+        drop((report, wait));
+        let (report, wait) = both?;
         Ok(Wires { report: Some(at(&report, 3)?), wait: Some(at(&wait, 4)?), pace })
     }
 
     fn report(&mut self, report: Report) {
         if let Some(fd) = &self.report {
-            let Report { step, errno, micros } = report;
-            let bytes = [step.to_ne_bytes(), errno.to_ne_bytes(), micros.to_ne_bytes()].concat();
-            let _ = nix::unistd::write(fd, &bytes);
+            report.send(fd);
         }
     }
 
@@ -206,9 +218,10 @@ impl Wires {
     }
 }
 
-fn high(fd: OwnedFd) -> nix::Result<OwnedFd> {
+fn high(fd: &OwnedFd) -> nix::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
-    let number = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(10))?;
+    // EINVAL would be that there may be no such number.
+    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(10)).map_err(|_| Errno::EMFILE)?;
     // SAFETY: the kernel has just made it, for us alone.
     #[expect(unsafe_code)]
     Ok(unsafe { OwnedFd::from_raw_fd(number) })

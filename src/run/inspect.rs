@@ -54,7 +54,8 @@ pub struct Namespace {
 pub fn inspect(pid: i32) -> Result<Inspection, Error> {
     let read = |file: &str| {
         let doing = format!("look at process {pid}");
-        fs::read_to_string(format!("/proc/{pid}/{file}")).map_err(Error::io(doing))
+        let bytes = fs::read(format!("/proc/{pid}/{file}")).map_err(Error::io(doing))?;
+        Ok::<_, Error>(String::from_utf8_lossy(&bytes).into_owned())
     };
     let status = read("status")?;
     let field = |name: &str| {

@@ -8,6 +8,7 @@
 //! There is one thread only: unshare(CLONE_NEWUSER) fails in a process with more.
 
 mod child;
+mod fault;
 pub mod inspect;
 pub mod join;
 mod options;
@@ -28,6 +29,7 @@ use parent::{Child, fork_and_follow, innermost, prepare};
 use signals::Held;
 use state::State;
 
+pub use fault::Fault;
 pub use options::{Event, Finished, Options};
 pub use output::OUTPUT_LIMIT;
 
@@ -49,8 +51,8 @@ pub fn start(plan: &Plan, mut options: Options) -> Result<Running, Error> {
     let (on_host, rest) = plan.at_fork();
     let mut state = None;
     let prepared = prepare(on_host, &mut state, &mut options);
-    let started =
-        prepared.and_then(|()| fork_and_follow(rest, state.as_ref(), &mut options, &signals));
+    options.fault = options.fault.and_then(|fault| fault.after(on_host.len()));
+    let started = prepared.and_then(|()| fork_and_follow(rest, &mut state, &mut options, &signals));
     match (started, state) {
         (Ok(child), state) => Ok(Running { child, state, signals }),
         (Err(error), None) => Err(error),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::child::Pace;
+use super::fault::Fault;
 use super::state::Label;
 use crate::plan::Planned;
 use crate::stages::spec::Spec;
@@ -37,6 +38,8 @@ pub struct Options<'a> {
     pub watch: Option<&'a mut dyn FnMut(Event)>,
     /// Asked before each step; `false` stops there.
     pub ask: Option<&'a mut dyn FnMut(&Planned) -> bool>,
+    /// A step that is to fail.
+    pub fault: Option<Fault>,
     /// What the process does after the steps of a plan that has no command.
     pub inside: Option<&'a mut dyn FnMut() -> u8>,
 }

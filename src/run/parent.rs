@@ -14,6 +14,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{ForkResult, Pid, pipe2};
 
 use super::child::{self, Report, Wires, wait_for};
+use super::fault::Fault;
 use super::options::{Event, Finished, Options};
 use super::output::Output;
 use super::signals::{Forwarding, Held};
@@ -34,13 +35,17 @@ pub(super) fn prepare(
         let dir = options.state_dir.clone().unwrap_or_else(|| PathBuf::from("/nonexistent"));
         *state = Some(State::create(&dir)?);
     }
-    for planned in steps {
+    for (number, planned) in steps.iter().enumerate() {
         if let (Some(undo), Some(state)) = (&planned.step.undo, state.as_mut()) {
             state.record(undo)?;
         }
-        ask(options, planned)?;
         let call = &planned.step.call;
-        perform(planned, || call.perform(), options)?;
+        let made = ask(options, planned)
+            .and_then(|()| perform(number, planned, || call.perform(), options));
+        if let (Err(_), Some(_), Some(state)) = (&made, &planned.step.undo, state.as_mut()) {
+            state.forget_last();
+        }
+        made?;
     }
     Ok(())
 }
@@ -48,12 +53,13 @@ pub(super) fn prepare(
 
 /// A step that this process makes, for itself or for the child.
 fn perform(
+    number: usize,
     planned: &Planned,
     make: impl FnOnce() -> nix::Result<()>,
     options: &mut Options,
 ) -> Result<(), Error> {
     let begin = Instant::now();
-    let result = make();
+    let result = Fault::answer(options.fault, number).and_then(|()| make());
     options.tell(Event { planned, result, took: Some(begin.elapsed()) });
     result.map_err(|errno| refused(planned, errno))
 }
@@ -86,7 +92,7 @@ impl Pipes {
 /// Forks, and sees the child through to its command.
 pub(super) fn fork_and_follow(
     steps: &[Planned],
-    state: Option<&State>,
+    state: &mut Option<State>,
     options: &mut Options,
     signals: &Held,
 ) -> Result<Child, Error> {
@@ -97,13 +103,17 @@ pub(super) fn fork_and_follow(
     }
     let begin = Instant::now();
     // ANCHOR: fork
-    match fork(steps)? {
+    match fork(steps, options.fault)? {
         ForkResult::Child => {
-            drop((pipes.events, pipes.go));
+            // Neither journal nor lock: both are root's, and this one may soon be nobody.
+            drop((pipes.events, pipes.go, state.take()));
             signals.release_in_child();
             let pace = options.pace();
             let status = match Wires::place(pipes.report, pipes.wait, pace, output.as_ref()) {
-                Ok(mut wires) => child::perform(steps, &mut wires, begin, options.inside.take()),
+                Ok(mut wires) => {
+                    let (fault, inside) = (options.fault, options.inside.take());
+                    child::perform(steps, &mut wires, begin, fault, inside)
+                }
                 Err(_) => 125,
             };
             child::exit(status)
@@ -115,7 +125,7 @@ pub(super) fn fork_and_follow(
             let deadline = options.timeout.map(|timeout| begin + timeout);
             let child = Child { pid, output, deadline, forwarding };
             let followed = follow(steps, pipes.events.into(), pipes.go.into(), options, &child);
-            let labelled = followed.and_then(|()| label(state, options, &child));
+            let labelled = followed.and_then(|()| label(state.as_ref(), options, &child));
             if let Err(error) = labelled {
                 child.kill();
                 child.finish()?;
@@ -127,9 +137,12 @@ pub(super) fn fork_and_follow(
 }
 
 /// The first step of the child, or a fork without a plan.
-fn fork(steps: &[Planned]) -> Result<ForkResult, Error> {
+fn fork(steps: &[Planned], fault: Option<Fault>) -> Result<ForkResult, Error> {
     match steps.first() {
-        Some(planned) => planned.step.call.fork().map_err(|errno| refused(planned, errno)),
+        Some(planned) => {
+            let forked = Fault::answer(fault, 0).and_then(|()| planned.step.call.fork());
+            forked.map_err(|errno| refused(planned, errno))
+        }
         None => Syscall::from(Fork).fork().map_err(Error::io("fork")),
     }
 }
@@ -158,7 +171,7 @@ fn follow(
         }
         if planned.step.by_parent {
             let call = &planned.step.call;
-            perform(planned, || call.perform_for(child.pid), options)?;
+            perform(next, planned, || call.perform_for(child.pid), options)?;
         }
         if asked || planned.step.by_parent {
             let _ = go.write_all(b"g");

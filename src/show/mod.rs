@@ -19,7 +19,7 @@ mod talk;
 mod text;
 mod usage;
 
-pub use clean::cleaned;
+pub use clean::{cleaned, stayed};
 pub(crate) use compare::{comparison, matrix, matrix_markdown};
 pub use doctor::doctor;
 pub use explain::{stage, stage_list, stages_json};

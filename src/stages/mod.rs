@@ -38,6 +38,8 @@ use crate::syscall::{CloneIntoCgroup, DieWithParent, Fork, Syscall};
 use spec::Spec;
 use stage::Stage;
 
+pub use stand_in::is_disk_of;
+
 pub(crate) use guard::give_up;
 pub use mnt::Propagation;
 

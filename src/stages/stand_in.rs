@@ -8,7 +8,8 @@
 mod system;
 
 // ANCHOR: stage
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nix::errno::Errno;
@@ -98,5 +99,14 @@ const OTHER: &str = "the rootfs has something of that name, which the stand-in h
 
 /// Beside the rootfs, and so on the disk that holds it.
 fn disk(spec: &Spec) -> PathBuf {
-    spec.rootfs.with_file_name(format!(".disk-{}", spec.id))
+    spec.rootfs.with_file_name(disk_of(&spec.id))
+}
+
+fn disk_of(id: &str) -> String {
+    format!(".disk-{id}")
+}
+
+/// Whether a stand-in host of this name made this file, if it is there.
+pub fn is_disk_of(file: &Path, id: &str) -> bool {
+    file.file_name() == Some(OsStr::new(&disk_of(id)))
 }

@@ -35,7 +35,11 @@ impl Call for Fork {
     }
 
     fn remedy(&self, errno: Errno) -> Option<String> {
-        if errno == Errno::EAGAIN { say(TOO_MANY) } else { None }
+        match errno {
+            Errno::EAGAIN => say(TOO_MANY),
+            Errno::EMFILE => say("the limit on open files is too small: `ulimit -n 64`"),
+            _ => None,
+        }
     }
 
     fn forks(&self) -> bool {

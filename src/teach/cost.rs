@@ -25,7 +25,7 @@ pub fn containers(lab: &Lab, side: &Side, number: u32) -> Result<Outcome, Error>
         Some(base) => base.clone(),
         None => layers::base()?,
     };
-    let dir = base.join(&lab.id);
+    let dir = layers::of_run(&base, &lab.id);
     let mut state = State::create(&lab.host.state_base.join(&lab.id))?;
     state.record(&Undo::Tree(dir.clone()))?;
     let measured =

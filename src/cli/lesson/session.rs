@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
     }
 
     fn left_behind(&self) -> Result<Vec<String>, Error> {
-        state::dead(&self.lab.host.state_base)
+        Ok(state::dead(&self.lab.host.state_base)?.removed)
     }
 }
 

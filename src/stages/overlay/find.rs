@@ -1,6 +1,8 @@
 //! Where the layers are, and what cannot be.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 
 use super::options::{self, stack};
 use crate::error::Error;
@@ -15,7 +17,7 @@ const PAGE: usize = 4096;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Found {
     /// The name servers, as in /etc/resolv.conf.
-    pub(super) resolv_conf: String,
+    pub(super) resolv_conf: OsString,
     /// Whether there is no directory for layers yet.
     pub(super) makes_base: bool,
 }
@@ -30,7 +32,7 @@ pub(super) fn look(
         Some(base) => base.clone(),
         None => layers::base()?,
     };
-    let new = Layers { dir: base.join(&spec.id), ..Layers::default() };
+    let new = Layers { dir: layers::of_run(&base, &spec.id), ..Layers::default() };
     let own = match keep {
         Some(name) => match kept::named(&base, name)? {
             kept if kept.found => kept,
@@ -41,7 +43,7 @@ pub(super) fn look(
     let (driver, lowers) = (storage.unwrap_or_default(), spec.layers.lowers.clone());
     spec.layers = Layers { driver, lowers, ..own };
     Ok(Found {
-        resolv_conf: fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+        resolv_conf: OsString::from_vec(fs::read("/etc/resolv.conf").unwrap_or_default()),
         makes_base: spec.layers_base.is_none() && !base.exists(),
     })
 }
@@ -84,7 +86,7 @@ pub(super) fn without_disk(keep: Option<&str>, spec: &mut Spec) -> Result<&'stat
         ));
     }
     spec.layers.in_memory = true;
-    spec.layers.dir = spec.state_dir().join("layers");
+    spec.layers.dir = layers::of_run(&spec.state_dir(), &spec.id);
     Ok("the disk below your data directory cannot hold an upper layer: it is in memory, and gone \
         when the sandbox ends")
 }

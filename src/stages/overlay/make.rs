@@ -97,8 +97,8 @@ fn init_files(spec: &Spec, found: &Found) -> Vec<Step> {
     let name = own.unwrap_or("localhost");
     let names = own.map_or("localhost".to_owned(), |own| format!("localhost {own}"));
     let files = [
-        ("hostname", format!("{name}\n")),
-        ("hosts", format!("127.0.0.1 {names}\n::1 localhost\n")),
+        ("hostname", format!("{name}\n").into()),
+        ("hosts", format!("127.0.0.1 {names}\n::1 localhost\n").into()),
         ("resolv.conf", found.resolv_conf.clone()),
     ];
     let why = "its own name, hosts and name servers";
@@ -108,7 +108,7 @@ fn init_files(spec: &Spec, found: &Found) -> Vec<Step> {
         if !layers.found {
             steps.push(Create(file.clone().into(), 0o644).because(why));
         }
-        steps.push(Write(file.into(), text.into()).because(why));
+        steps.push(Write(file.into(), text).because(why));
     }
     steps
 }

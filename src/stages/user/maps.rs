@@ -1,6 +1,6 @@
 //! Who is who on either side of a user namespace.
 
-use crate::machine::ids::SubIds;
+use crate::machine::ids::{self, Range, SubIds};
 use crate::plan::step::{Because, Step};
 use crate::syscall::{Location, MapIds, Write};
 
@@ -23,14 +23,11 @@ pub(super) fn one(uid: u32, gid: u32) -> [Step; 3] {
 
 /// Other people's ids a program maps that is allowed to, from outside.
 pub(super) fn many(uid: u32, gid: u32, ids: &SubIds) -> [Step; 2] {
-    let map = |program, own, (first, count)| MapIds {
-        program,
-        ranges: vec![(0, own, 1), (1, first, count)],
-    };
+    let map = |program, own, ids: &[Range]| MapIds { program, ranges: ids::map(own, ids) };
     [
-        map("newuidmap", uid, ids.uid)
+        map("newuidmap", uid, &ids.uid)
             .because("root inside is this user outside, and the rest are ids set aside")
             .by_parent(),
-        map("newgidmap", gid, ids.gid).because("and the groups likewise").by_parent(),
+        map("newgidmap", gid, &ids.gid).because("and the groups likewise").by_parent(),
     ]
 }
