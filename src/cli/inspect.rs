@@ -7,8 +7,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::global::Global;
+use crate::cgroups;
 use crate::error::Error;
 use crate::machine::host::Host;
+use crate::machine::sealed;
 use crate::plan::command::Command;
 use crate::run::inspect::inspect;
 use crate::run::state::{Label, living};
@@ -79,7 +81,18 @@ pub(crate) fn inspect_process(args: InspectArgs, global: &Global) -> Result<u8, 
 
 pub(crate) fn exec(args: ExecArgs, global: &Global) -> Result<u8, Error> {
     let command = Command { argv: args.command, workdir: args.workdir, ..Command::default() };
-    let plan = join::plan(process(&args.process)?, &command)?;
+    if !global.dry_run {
+        // Those in there can look at who joins them, and at the file it runs from.
+        sealed::start_again()?;
+    }
+    let pid = process(&args.process)?;
+    for dir in cgroups::closed(pid) {
+        let dir = dir.display();
+        show::note(&format!(
+            "`{dir}` is closed to you from here: the command is not in that cgroup"
+        ));
+    }
+    let plan = join::plan(pid, &command, &Host::gather())?;
     if global.dry_run {
         super::plan::print(&plan, global)?;
         return Ok(0);

@@ -40,6 +40,7 @@ use stage::Stage;
 
 pub(crate) use guard::give_up;
 pub use mnt::Propagation;
+pub(crate) use pivot_root::FIRST_FOREIGN_DESCRIPTOR;
 
 /// Makes of a list of stages the type of all that they can be told, and the list itself.
 macro_rules! stages {

@@ -82,13 +82,15 @@ impl Call for Setresuid {
     }
 }
 
-/// prctl(2): lets /proc/self belong to this process again after a change of user.
+/// prctl(2): whether others of this user may look into this process, and /proc/self belongs to it. A
+/// change of user takes that away, execve(2) gives it back.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SetDumpable;
+pub struct SetDumpable(pub bool);
 
 impl Call for SetDumpable {
     fn strace(&self) -> String {
-        "prctl(PR_SET_DUMPABLE, SUID_DUMP_USER)".to_owned()
+        let how = if self.0 { "SUID_DUMP_USER" } else { "SUID_DUMP_DISABLE" };
+        format!("prctl(PR_SET_DUMPABLE, {how})")
     }
 
     fn by_hand(&self) -> Shell {
@@ -96,7 +98,7 @@ impl Call for SetDumpable {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        nix::sys::prctl::set_dumpable(true)
+        nix::sys::prctl::set_dumpable(self.0)
     }
 }
 

@@ -17,7 +17,7 @@ use std::fmt;
 use std::ops::Deref;
 
 pub use call::{Call, Shell};
-pub use directory::{Chdir, Chroot, CloseFrom, Fchdir, Mkdir, MkdirAll, OpenAs};
+pub use directory::{Chdir, Chroot, CloseFrom, Fchdir, Hold, Mkdir, MkdirAll, OpenAs};
 pub use file::{Chown, CopyTree, Create, Flock, Rename, Symlink, Truncate, Write};
 pub use identity::{ClearGroups, DropCapability, MapIds, SetDumpable, Setresgid, Setresuid};
 pub use mount::{Mount, PivotRoot, Umount2};
@@ -66,7 +66,7 @@ calls! {
     // mount.rs
     Mount Umount2 PivotRoot
     // directory.rs
-    Chroot Chdir OpenAs Fchdir CloseFrom Mkdir MkdirAll
+    Chroot Chdir OpenAs Hold Fchdir CloseFrom Mkdir MkdirAll
     // file.rs
     Create Chown Truncate Write Symlink CopyTree Rename Flock
     // net.rs
