@@ -20,9 +20,9 @@ pub(crate) fn clean(global: &Global) -> Result<u8, Error> {
     let base = Host::gather().state_base;
     let removed = if dry_run { state::dead(&base)? } else { state::sweep(&base)? };
     if json {
-        anstream::println!("{}", show::json(&Cleaned { removed, dry_run }));
+        show::line(show::json(&Cleaned { removed, dry_run }))?;
     } else {
-        anstream::print!("{}", show::cleaned(&removed, dry_run));
+        show::print(show::cleaned(&removed, dry_run))?;
     }
     Ok(0)
 }

@@ -63,9 +63,9 @@ pub(crate) fn doctor(global: &Global) -> Result<u8, Error> {
             stages: stages.iter().map(verdict).collect(),
             lessons: lessons.iter().map(|(one, skipped)| Summary::of(one, skipped, None)).collect(),
         };
-        anstream::println!("{}", show::json(&diagnosis));
+        show::line(show::json(&diagnosis))?;
     } else {
-        anstream::print!("{}", show::doctor(&lab, &stages, &lessons));
+        show::print(show::doctor(&lab, &stages, &lessons))?;
     }
     Ok(u8::from(lessons.iter().any(|(_, skipped)| !skipped.is_empty())))
 }

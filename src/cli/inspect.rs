@@ -62,9 +62,9 @@ pub(crate) fn ps(global: &Global) -> Result<u8, Error> {
             command: label.command,
         };
         let sandboxes = sandboxes.into_iter().map(one).collect();
-        anstream::println!("{}", show::json(&Living { sandboxes }));
+        show::line(show::json(&Living { sandboxes }))?;
     } else {
-        anstream::print!("{}", show::running(&sandboxes));
+        show::print(show::running(&sandboxes))?;
     }
     Ok(0)
 }
@@ -72,9 +72,9 @@ pub(crate) fn ps(global: &Global) -> Result<u8, Error> {
 pub(crate) fn inspect_process(args: InspectArgs, global: &Global) -> Result<u8, Error> {
     let found = inspect(process(&args.process)?)?;
     if global.json()? {
-        anstream::println!("{}", show::json(&found));
+        show::line(show::json(&found))?;
     } else {
-        anstream::print!("{}", show::inspection(&found));
+        show::print(show::inspection(&found))?;
     }
     Ok(0)
 }

@@ -36,10 +36,10 @@ pub(crate) fn diff(args: &DiffArgs, global: &Global) -> Result<u8, Error> {
     if global.json()? {
         let one = |change: Change| Changed { kind: change.kind.letter(), path: change.path };
         let changes = changes.into_iter().map(one).collect();
-        anstream::println!("{}", show::json(&Changes { changes }));
+        show::line(show::json(&Changes { changes }))?;
     } else {
         for change in changes {
-            anstream::println!("{} {}", change.kind.letter(), change.path.display());
+            show::line(format!("{} {}", change.kind.letter(), change.path.display()))?;
         }
     }
     Ok(0)
@@ -64,12 +64,12 @@ pub(crate) fn layers(args: &LayersArgs, global: &Global) -> Result<u8, Error> {
             rootfs_fetch::remove(&layers.dir)?;
         }
         let verb = if global.dry_run { "would be removed" } else { "removed" };
-        anstream::println!("{verb}: {name}");
+        show::line(format!("{verb}: {name}"))?;
         return Ok(0);
     }
     let (layers, lowers) = kept::find(name)?;
     let marks = marks(&layers.upper(), &lowers).map_err(Error::io("read the layer"))?;
-    anstream::print!("{}", show::layers(name, &layers, &lowers, &marks));
+    show::print(show::layers(name, &layers, &lowers, &marks))?;
     Ok(0)
 }
 
@@ -82,11 +82,12 @@ struct Kept {
 fn list(global: &Global) -> Result<u8, Error> {
     let kept = kept::names()?;
     if global.json()? {
-        anstream::println!("{}", show::json(&Kept { kept }));
+        show::line(show::json(&Kept { kept }))?;
     } else if kept.is_empty() {
-        show::note("nothing is kept; `sandbox run --level union --keep NAME -- …` keeps a layer");
+        show::line("nothing is kept")?;
+        show::note("`sandbox run --level union --keep NAME -- …` keeps a layer");
     } else {
-        kept.iter().for_each(|name| anstream::println!("{name}"));
+        kept.iter().try_for_each(show::line)?;
     }
     Ok(0)
 }
@@ -131,9 +132,9 @@ pub(crate) fn commit(args: &CommitArgs, global: &Global) -> Result<u8, Error> {
     let archive = store.dir().join(&made.name).join("layer.tar");
     if global.json()? {
         let made = Committed { name: made.name, base: made.base, layer: archive };
-        anstream::println!("{}", show::json(&made));
+        show::line(show::json(&made))?;
     } else {
-        anstream::println!("{}  a layer over {}\n  {}", made.name, base.name, archive.display());
+        show::line(format!("{}  a layer over {}\n  {}", made.name, base.name, archive.display()))?;
     }
     Ok(0)
 }

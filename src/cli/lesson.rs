@@ -51,7 +51,7 @@ fn all(args: &LessonArgs, global: &Global) -> Result<u8, Error> {
         if status != 0 {
             return Ok(status);
         }
-        anstream::println!();
+        show::line("")?;
     }
     Ok(0)
 }
@@ -94,9 +94,9 @@ fn one(
 
 fn dry_run(lesson: &Lesson, numbers: &[usize], lab: &Lab) -> Result<u8, Error> {
     for (number, part) in chosen(lesson, numbers) {
-        anstream::print!("{}", show::part_heading(lesson, number, part));
+        show::print(show::part_heading(lesson, number, part))?;
         let ready = lab.ready(lab.asked(&part.with))?;
-        anstream::println!("{}", show::plan(&ready.plan));
+        show::line(show::plan(&ready.plan))?;
     }
     Ok(0)
 }

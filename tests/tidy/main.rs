@@ -113,6 +113,15 @@ fn the_stage_that_contributors_are_shown_is_the_one_that_is_compiled() {
 }
 
 #[test]
+fn all_that_is_written_is_written_in_one_place() {
+    let writes = Regex::new(r"\b(e?print(ln)?|dbg)!|\banstream::(std|e?print)").unwrap();
+    let others = files("src").into_iter().filter(|file| !file.ends_with("show/talk.rs"));
+    for file in others {
+        assert!(!writes.is_match(&code_of(&file)), "{} writes: use show::line", file.display());
+    }
+}
+
+#[test]
 fn the_rooms_below_the_screen_print_nothing() {
     let prints = Regex::new(r"\b(e?print(ln)?|dbg)!|\banstream\b").unwrap();
     for room in ["machine", "syscall", "plan", "stages", "teach"] {
