@@ -8,7 +8,7 @@ use common::sets::sets;
 use common::{Ran, Who, everybody, has};
 
 /// The calls that plans are made of, as the kernel knows them.
-const CALLS: &str = "fork,vfork,clone,clone3,prctl,setgroups,setresgid,setresuid,unshare,\
+const CALLS: &str = "fork,vfork,clone,clone3,prctl,keyctl,setgroups,setresgid,setresuid,unshare,\
     sethostname,prlimit64,setpriority,mount,umount2,pivot_root,chroot,chdir,close_range,mkdir,symlink,\
     symlinkat,execve,sendto,openat,open,write,rename,renameat,renameat2,flock,truncate,chown,fchownat";
 

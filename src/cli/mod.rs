@@ -27,6 +27,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
 use crate::error::Error;
+use crate::machine::caller;
 use crate::show;
 use global::{Global, When};
 
@@ -111,6 +112,7 @@ pub fn command() -> clap::Command {
 
 /// Parses the command line, does what it says, and prints what went wrong.
 pub fn main() -> ExitCode {
+    caller::take_over();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => return ExitCode::from(tell(&told)),

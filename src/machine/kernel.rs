@@ -167,6 +167,6 @@ pub(crate) fn execve(
     let env =
         env.iter().map(|(name, value)| c(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
     let env = env.collect::<nix::Result<Vec<_>>>()?;
-    super::sigpipe::give_back();
+    super::caller::give_back();
     nix::unistd::execve(&file, &argv, &env).map(drop)
 }

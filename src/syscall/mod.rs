@@ -19,7 +19,9 @@ use std::ops::Deref;
 pub use call::{Call, Shell};
 pub use directory::{Chdir, Chroot, CloseFrom, Fchdir, Hold, Mkdir, MkdirAll, OpenAs};
 pub use file::{Chown, CopyTree, Create, Flock, Rename, Symlink, Truncate, Write};
-pub use identity::{ClearGroups, DropCapability, MapIds, SetDumpable, Setresgid, Setresuid};
+pub use identity::{
+    ClearGroups, DropCapability, JoinSessionKeyring, MapIds, SetDumpable, Setresgid, Setresuid,
+};
 pub use mount::{Mount, PivotRoot, Umount2};
 pub use namespace::{CLONE_NEWTIME, Sethostname, Setns, TimeOffset, Unshare};
 pub use net::LoopbackUp;
@@ -60,7 +62,7 @@ calls! {
     // process.rs
     Fork CloneIntoNamespaces CloneIntoCgroup DieWithParent Setrlimit Setpriority PidfdOpen Execve
     // identity.rs
-    DropCapability ClearGroups Setresgid Setresuid SetDumpable MapIds
+    DropCapability ClearGroups Setresgid Setresuid SetDumpable JoinSessionKeyring MapIds
     // namespace.rs
     Unshare Setns Sethostname TimeOffset
     // mount.rs
