@@ -23,6 +23,10 @@ pub(crate) use args::LessonArgs;
 pub(super) use list::{Summary, trial};
 
 pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
+    if args.lesson.is_some() && !global.dry_run && (args.break_out || asks(&args, global)) {
+        // Somebody types on the stand-in host. First of all, for it is all begun again.
+        sealed::start_again()?;
+    }
     let dir = args.lessons.as_deref();
     let Some(name) = &args.lesson else {
         return list::list(&read::all(dir)?, &args, global);
@@ -37,6 +41,12 @@ pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
     let lesson = read::one(dir, name)?;
     let numbers = numbers(&lesson, part)?;
     one(lesson, &numbers, &args, global)
+}
+
+/// Whether somebody is there to answer.
+fn asks(args: &LessonArgs, global: &Global) -> bool {
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    terminal && !args.no_pause && global.format == Format::Text
 }
 
 /// The lessons in a row, until one has a claim that does not hold.
@@ -69,12 +79,9 @@ fn one(
     }
     state::sweep(&lab.host.state_base)?;
     if args.break_out {
-        sealed::start_again()?;
         return break_out_of(&lesson, numbers, &lab);
     }
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let asks = terminal && !args.no_pause && global.format == Format::Text;
-    let mut session = Session::new(&lesson, lab, asks);
+    let mut session = Session::new(&lesson, lab, asks(args, global));
     match global.format {
         Format::Text => session.text(numbers, args.shell)?,
         Format::Json => session.json(numbers)?,
