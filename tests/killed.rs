@@ -47,6 +47,7 @@ fn main() {
             let steps: usize = sets.iter().map(kill_after_every_step).sum();
             println!("{}: killed {steps} times, in {} sets of stages", who.name, sets.len());
             kill_while_a_layer_is_kept(who);
+            sets.iter().for_each(panic_in_the_middle);
         });
     });
     println!("test {TEST} ... ok");
@@ -129,6 +130,38 @@ fn kill_after_every_step(set: &Set) -> usize {
         }
     }
     count
+}
+
+/// A panic of who is told of the steps takes all away, without a clean.
+fn panic_in_the_middle(set: &Set) {
+    let ready = planned(set, &format!("panic-{}", getpid()), &Host::gather());
+    let count = ready.plan.steps.len();
+    for step in [0, count / 2, count - 1] {
+        let what = format!("{}, a panic after {step} of {count} steps", set.name);
+        // SAFETY: this process has one thread.
+        #[expect(unsafe_code)]
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => {
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 101)), "{what}");
+            }
+            ForkResult::Child => {
+                std::panic::set_hook(Box::new(|_| ()));
+                let mut made = 0;
+                let mut watch = |_: sandbox::run::Event| {
+                    made += 1;
+                    assert_ne!(made, step + 1);
+                };
+                let mut options = Options::through(&ready.spec);
+                options.watch = Some(&mut watch);
+                let ended = run(&ready.plan, options);
+                panic!("there was no panic: {ended:?}");
+            }
+        }
+        assert_nobody_is_left(&what);
+        for path in put_there(&ready) {
+            assert!(!path.exists(), "{what}: {} is left", path.display());
+        }
+    }
 }
 
 /// What has a name is whole: a later run can go on with it.

@@ -290,7 +290,7 @@ fn instead(
     }
     asked.stages.retain(|stage| *stage != name);
     asked.stages.push(other);
-    if misplaced(&asked.told.clone().list(), &asked.stages).is_err() {
+    if choose(&asked, &asked.told.clone().list(), host).is_err() {
         return Err(error);
     }
     notes.push(format!("{error}: the stage `{other}` takes the place of `{name}`; {different}"));

@@ -183,7 +183,7 @@ fn unsafe_is_where_the_architecture_says_it_is() {
     let lines = chapter.lines().filter_map(|line| line.strip_prefix("- `"));
     let named: BTreeSet<&str> = lines.map(|line| line.split('`').next().unwrap()).collect();
     let is_unsafe = Regex::new(r"\bunsafe(_code)?\b").unwrap();
-    let all = [files("src"), files("rootfs-fetch/src")].concat();
+    let all = [files("init"), files("src"), files("rootfs-fetch/src")].concat();
     let has = all.iter().filter(|file| is_unsafe.is_match(&code_of(file)));
     let has: BTreeSet<&str> = has.map(|file| file.to_str().unwrap()).collect();
     assert_eq!(has, named);
