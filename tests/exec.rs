@@ -52,6 +52,32 @@ fn the_limits_of_a_sandbox_hold_for_who_joins_it() {
 }
 
 #[test]
+fn where_limits_are_a_processs_own_who_joins_gets_them_too() {
+    everybody("exec and rlimits", |who| {
+        let name = format!("exec-rlimits-{}", who.name);
+        let args = ["--with", "rlimits", "--memory", "300m", "--pids-limit", "900"];
+        while_it_runs(who, &name, &args, || {
+            let look = ["exec", &name, "grep", "-E", "address|processes", "/proc/self/limits"];
+            let limits = who.run(&look).succeeds();
+            let second = |line: &str| line.split_whitespace().rev().nth(1).unwrap().to_owned();
+            let hard: Vec<String> = limits.lines().map(second).collect();
+            assert_eq!(hard, ["900", "314572800"], "{limits}");
+        });
+    });
+}
+
+#[test]
+fn the_keys_of_who_joins_a_sandbox_stay_outside() {
+    everybody("exec and keys", |who| {
+        let name = format!("exec-keys-{}", who.name);
+        while_it_runs(who, &name, &[], || {
+            let calls = who.run(&["exec", "--trace", &name, "true"]).ends_with(0).stderr;
+            assert!(calls.contains("keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL) = 0"), "{calls}");
+        });
+    });
+}
+
+#[test]
 fn who_joins_a_paused_sandbox_waits_until_it_goes_on() {
     as_root("exec and pause", |who| {
         let name = "exec-pause";

@@ -61,7 +61,7 @@ fn an_answer_that_cannot_be_written_is_an_error_in_one_sentence() {
 fn an_answer_that_nobody_reads_ends_quietly() {
     as_user("answers to nobody", |who| {
         for args in ANSWERS {
-            let (nobody, pipe) = std::io::pipe().unwrap();
+            let (nobody, pipe) = nix::unistd::pipe().unwrap();
             drop(nobody);
             let ran = into(pipe.into(), &mut who.sandbox(args), format!("{args:?} to nobody"));
             let ran = ran.ends_with(141);

@@ -11,17 +11,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use nix::sched::CloneFlags;
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::cgroups;
 use crate::error::Error;
 use crate::machine::host::Host;
 use crate::plan::Plan;
 use crate::plan::command::Command;
-use crate::plan::step::Because;
+use crate::plan::step::{Because, Step};
 use crate::stages::{self, FIRST_FOREIGN_DESCRIPTOR};
 use crate::syscall::{
     CLONE_NEWTIME, Chroot, ClearGroups, CloseFrom, DieWithParent, Fchdir, Fork, Hold, PidfdOpen,
-    SetDumpable, Setns, Setresgid, Setresuid, Write,
+    SetDumpable, Setns, Setresgid, Setresuid, Setrlimit, Write,
 };
 
 /// The namespaces by their names in /proc/PID/ns, in the order in which they are joined: `user`
@@ -87,6 +88,9 @@ pub fn plan(pid: i32, command: &Command, host: &Host) -> Result<Plan, Error> {
         let workdir = PathBuf::from(format!("/proc/{pid}/cwd"));
         steps.push(Hold(workdir, WORKDIR).because("and to the directory in which it stands"));
     }
+    if has("pid") {
+        steps.extend(stages::leave_keys());
+    }
     if has("user") && host.machine_root() {
         steps.push(ClearGroups.because("leave root's groups: no map of ids takes them away"));
     }
@@ -119,12 +123,28 @@ pub fn plan(pid: i32, command: &Command, host: &Host) -> Result<Plan, Error> {
             DieWithParent.because("a change of user forgets it"),
         ]);
     }
+    steps.extend(limits(pid));
     let env = [environment(pid), command.env.clone()].concat();
     let command = Command { env, ..command.clone() };
     let mut plan = Plan::default();
     plan.add("join", steps);
     plan.add("command", command.steps(Some(&root)));
     Ok(plan)
+}
+
+/// What is less for a process than for us: where there is no cgroup, limits are a process's own.
+fn limits(pid: i32) -> Vec<Step> {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    let limits =
+        [("Max address space", Resource::RLIMIT_AS), ("Max processes", Resource::RLIMIT_NPROC)];
+    let less = |(name, resource): (&str, Resource)| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let theirs: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        let (_, ours) = getrlimit(resource).ok()?;
+        let why = "it may have no more than this, and nor may we";
+        (theirs < ours).then(|| Setrlimit(resource, theirs).because(why))
+    };
+    limits.into_iter().filter_map(less).collect()
 }
 
 /// The variables that a process was started with; the terminal is the caller's own.

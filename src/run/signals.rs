@@ -143,7 +143,7 @@ extern "C" fn pass_on(number: libc::c_int, about: *mut libc::siginfo_t, _: *mut 
         send(child, if child < 0 { libc::SIGKILL } else { number });
     }
     if number == libc::SIGTSTP {
-        send(std::process::id().cast_signed(), libc::SIGSTOP);
+        send(Pid::this().as_raw(), libc::SIGSTOP);
     }
     Errno::set_raw(errno);
 }

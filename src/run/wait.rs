@@ -71,7 +71,7 @@ impl Waiting {
                 }
             }
             let Ok(Some(signal)) = self.signals.read_signal() else { continue };
-            let number = signal.ssi_signo.cast_signed();
+            let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
             if NOT_FOR_THE_COMMAND.contains(&number) || has_reached_all(number, signal.ssi_code) {
                 continue;
             }

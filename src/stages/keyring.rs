@@ -60,3 +60,8 @@ impl Stage for Keyring {
     }
 }
 // ANCHOR_END: stage
+
+/// The steps for who joins a sandbox: their session's keys stay outside as well.
+pub(crate) fn leave_keys() -> Vec<Step> {
+    Keyring { there: keys::are_there() }.enter(&Spec::default())
+}

@@ -40,6 +40,7 @@ use spec::Spec;
 use stage::Stage;
 
 pub(crate) use guard::give_up;
+pub(crate) use keyring::leave_keys;
 pub use mnt::Propagation;
 pub(crate) use pivot_root::FIRST_FOREIGN_DESCRIPTOR;
 
