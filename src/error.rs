@@ -59,6 +59,10 @@ pub enum Error {
     #[error("could not {doing}: {source}")]
     Io { doing: String, source: io::Error },
 
+    /// Whoever read the answer has gone: no trouble, but there is nobody to go on for.
+    #[error("nobody reads the answer")]
+    Unread,
+
     /// A signal asked `sandbox` itself to stop; the undo has been done.
     #[error("stopped by {}", .0)]
     Stopped(Signal),
@@ -100,7 +104,7 @@ impl Error {
             Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("it belongs to somebody else: only its owner or root may do that".to_owned())
             }
-            Error::Io { .. } | Error::Stopped(_) => None,
+            Error::Io { .. } | Error::Unread | Error::Stopped(_) => None,
         }
     }
 
@@ -110,6 +114,7 @@ impl Error {
         match self {
             Error::Usage { .. } | Error::Rootfs(rootfs_fetch::Error::Usage { .. }) => 2,
             Error::Step { code, .. } => *code,
+            Error::Unread => 128 + Signal::SIGPIPE as u8,
             Error::Stopped(signal) => 128 + *signal as u8,
             _ => 125,
         }

@@ -285,3 +285,15 @@ fn what_happens_in_a_lesson_is_told_a_line_each_as_it_happens() {
         who.run(&["ps", "--format", "jsonl"]).ends_with(2).complains(&["as it happens"]);
     });
 }
+
+#[test]
+fn who_breaks_out_is_told_each_thing_once_though_the_program_begins_again() {
+    as_user("notes of a break-out", |who| {
+        let ran = who.run(&["lesson", "2.uts", "--break-out"]).ends_with(0);
+        let mut notes: Vec<&str> = ran.stderr.split("note: ").skip(1).collect();
+        let all = notes.len();
+        notes.sort_unstable();
+        notes.dedup();
+        assert!(all > 0 && notes.len() == all, "{}", ran.stderr);
+    });
+}

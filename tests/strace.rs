@@ -10,7 +10,7 @@ use common::sets::sets;
 use common::{Ran, Who, everybody, has};
 
 /// The calls that plans are made of, as the kernel knows them.
-const CALLS: &str = "fork,vfork,clone,clone3,prctl,setgroups,setresgid,setresuid,unshare,\
+const CALLS: &str = "fork,vfork,clone,clone3,prctl,keyctl,setgroups,setresgid,setresuid,unshare,\
     sethostname,prlimit64,setpriority,mount,mount_setattr,umount2,pivot_root,chroot,chdir,close_range,\
     mkdir,mkdirat,symlinkat,execve,sendto,openat,openat2,write,rename,renameat,renameat2,flock,truncate,chown,fchownat";
 

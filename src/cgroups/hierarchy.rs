@@ -141,6 +141,43 @@ fn offered(own: &Path, controller: &str) -> bool {
     own.ancestors().any(|dir| words(&dir.join("cgroup.controllers")).contains(&controller.into()))
 }
 
+/// The cgroups that a process is in and we are not, one in each hierarchy, as far as we may join them.
+pub fn of(pid: i32) -> Vec<PathBuf> {
+    differing(pid).into_iter().filter(|(dir, own)| may_join(dir, own)).map(|(dir, _)| dir).collect()
+}
+
+/// Those that we may not join.
+pub fn closed(pid: i32) -> Vec<PathBuf> {
+    differing(pid)
+        .into_iter()
+        .filter(|(dir, own)| !may_join(dir, own))
+        .map(|(dir, _)| dir)
+        .collect()
+}
+
+/// The cgroups that a process is in and we are not, each with ours in that hierarchy.
+fn differing(pid: i32) -> Vec<(PathBuf, PathBuf)> {
+    let mounts = mounts::table().unwrap_or_default();
+    let own = Hierarchies::gather().0;
+    let theirs = fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let theirs = theirs.split(|byte| *byte == b'\n').filter_map(|line| hierarchy(line, &mounts));
+    let ours = |theirs: &Hierarchy| {
+        let same = |own: &&Hierarchy| own.controllers == theirs.controllers;
+        own.iter().find(same).map(|own| own.own.clone())
+    };
+    let pairs = theirs.filter(|theirs| theirs.refusal != Some(Refusal::OutOfView));
+    let pairs = pairs.filter_map(|theirs| Some((theirs.own.clone(), ours(&theirs)?)));
+    pairs.filter(|(theirs, own)| theirs != own).collect()
+}
+
+/// In version 2 a process moves by the leave of the cgroup that is above both places.
+fn may_join(dir: &Path, own: &Path) -> bool {
+    let is_v2 = dir.join("cgroup.controllers").exists();
+    let above = dir.ancestors().find(|above| own.starts_with(above)).unwrap_or(dir);
+    let may = |dir: &Path| access(&dir.join("cgroup.procs"), AccessFlags::W_OK).is_ok();
+    may(dir) && (!is_v2 || may(above))
+}
+
 /// The hierarchy that a line of /proc/self/cgroup is about: `ID:controllers:path`.
 fn hierarchy(line: &[u8], mounts: &[Mount]) -> Option<Hierarchy> {
     let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);

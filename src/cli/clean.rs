@@ -44,9 +44,9 @@ pub(crate) fn clean(global: &Global) -> Result<u8, Error> {
         let one = |(name, why): (String, Error)| Stayed { name, why: why.to_string() };
         let stayed = stayed.into_iter().map(one).collect();
         let cleaned = Cleaned { removed, unfinished, stayed, dry_run };
-        anstream::println!("{}", show::json(&cleaned));
+        show::line(show::json(&cleaned))?;
     } else {
-        anstream::print!("{}", show::cleaned(&removed, &unfinished, !stayed.is_empty(), dry_run));
+        show::print(show::cleaned(&removed, &unfinished, !stayed.is_empty(), dry_run))?;
         stayed.iter().for_each(|(name, why)| show::stayed(name, why));
     }
     Ok(status)

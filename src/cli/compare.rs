@@ -105,9 +105,9 @@ pub(crate) fn compare(args: CompareArgs, global: &Global) -> Result<u8, Error> {
             stages: Sides { left: &left.stages, right: &right.stages },
             probes: rows.iter().map(row).collect(),
         };
-        anstream::println!("{}", show::json(&comparison));
+        show::line(show::json(&comparison))?;
     } else {
-        anstream::print!("{}", show::comparison([&args.left, &args.right], &rows));
+        show::print(show::comparison([&args.left, &args.right], &rows))?;
     }
     Ok(u8::from(args.exit_code && differs))
 }
@@ -138,11 +138,11 @@ pub(crate) fn matrix(global: &Global) -> Result<u8, Error> {
     let lab = lab(Root::Default, &[OVERLAY], global)?;
     let rows = measure(&lab)?;
     match global.format {
-        Format::Text => anstream::print!("{}", show::matrix(&rows)),
-        Format::Markdown => anstream::print!("{}", show::matrix_markdown(&rows)),
+        Format::Text => show::print(show::matrix(&rows))?,
+        Format::Markdown => show::print(show::matrix_markdown(&rows))?,
         Format::Json | Format::Jsonl => {
             global.json()?;
-            anstream::println!("{}", show::json(&as_json(&rows)));
+            show::line(show::json(&as_json(&rows)))?;
         }
     }
     Ok(0)

@@ -4,6 +4,7 @@ use clap::Args;
 use clap_complete::Shell;
 
 use crate::error::Error;
+use crate::show;
 
 #[derive(Args)]
 pub(crate) struct CompletionsArgs {
@@ -12,6 +13,8 @@ pub(crate) struct CompletionsArgs {
 }
 
 pub(crate) fn completions(args: CompletionsArgs, mut command: clap::Command) -> Result<u8, Error> {
-    clap_complete::generate(args.shell, &mut command, "sandbox", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "sandbox", &mut script);
+    show::print(String::from_utf8_lossy(&script))?;
     Ok(0)
 }

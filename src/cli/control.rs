@@ -83,13 +83,13 @@ pub(crate) fn stats(args: StatsArgs, global: &Global) -> Result<u8, Error> {
         let samples: Vec<Sample> = found.into_iter().map(|one| sample(one, &mut last)).collect();
         if json {
             for sample in &samples {
-                anstream::println!("{}", line(sample));
+                show::line(line(sample))?;
             }
         } else {
             let again = if std::io::stdout().is_terminal() { lines } else { 0 };
             let table = show::usage(&samples);
             lines = table.lines().count();
-            anstream::print!("{}{table}", over(again));
+            show::print(format!("{}{table}", over(again)))?;
         }
         if args.no_stream {
             return Ok(0);
@@ -175,8 +175,7 @@ pub(crate) fn change(args: &UpdateArgs, global: &Global) -> Result<u8, Error> {
 /// Makes the writes, or prints them.
 fn perform(steps: &[Planned], global: &Global) -> Result<(), Error> {
     if global.dry_run {
-        steps.iter().for_each(|planned| anstream::println!("{}", planned.step.call));
-        return Ok(());
+        return steps.iter().try_for_each(|planned| show::line(&planned.step.call));
     }
     update::perform(steps, &mut |event: Event| {
         if global.trace {

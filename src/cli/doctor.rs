@@ -72,9 +72,9 @@ pub(crate) fn doctor(global: &Global) -> Result<u8, Error> {
             stages: stages.iter().map(verdict).collect(),
             lessons: lessons.iter().map(|(one, skipped)| Summary::of(one, skipped, None)).collect(),
         };
-        anstream::println!("{}", show::json(&diagnosis));
+        show::line(show::json(&diagnosis))?;
     } else {
-        anstream::print!("{}", show::doctor(&lab, &problems, &stages, &lessons));
+        show::print(show::doctor(&lab, &problems, &stages, &lessons))?;
     }
     let whole = problems.is_empty() && lessons.iter().all(|(_, skipped)| skipped.is_empty());
     Ok(u8::from(!whole))

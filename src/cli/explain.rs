@@ -22,11 +22,11 @@ pub(crate) fn explain(args: ExplainArgs, global: &Global) -> Result<u8, Error> {
         None => STAGES.iter().map(Box::as_ref).collect(),
     };
     if json {
-        anstream::println!("{}", show::stages_json(&stages));
+        show::line(show::stages_json(&stages))?;
     } else if args.stage.is_some() {
-        stages.iter().for_each(|stage| anstream::print!("{}", show::stage(*stage)));
+        stages.iter().try_for_each(|stage| show::print(show::stage(*stage)))?;
     } else {
-        anstream::print!("{}", show::stage_list(&stages));
+        show::print(show::stage_list(&stages))?;
     }
     Ok(0)
 }

@@ -8,8 +8,10 @@ use serde::Serialize;
 
 use super::global::Global;
 use super::terminal::TerminalArgs;
+use crate::cgroups;
 use crate::error::Error;
 use crate::machine::host::Host;
+use crate::machine::sealed;
 use crate::plan::command::Command;
 use crate::run::inspect::inspect;
 use crate::run::state::{Label, living};
@@ -63,9 +65,9 @@ pub(crate) fn ps(global: &Global) -> Result<u8, Error> {
             command: label.command,
         };
         let sandboxes = sandboxes.into_iter().map(one).collect();
-        anstream::println!("{}", show::json(&Living { sandboxes }));
+        show::line(show::json(&Living { sandboxes }))?;
     } else {
-        anstream::print!("{}", show::running(&sandboxes));
+        show::print(show::running(&sandboxes))?;
     }
     Ok(0)
 }
@@ -73,16 +75,27 @@ pub(crate) fn ps(global: &Global) -> Result<u8, Error> {
 pub(crate) fn inspect_process(args: InspectArgs, global: &Global) -> Result<u8, Error> {
     let found = inspect(process(&args.process)?)?;
     if global.json()? {
-        anstream::println!("{}", show::json(&found));
+        show::line(show::json(&found))?;
     } else {
-        anstream::print!("{}", show::inspection(&found));
+        show::print(show::inspection(&found))?;
     }
     Ok(0)
 }
 
 pub(crate) fn exec(args: ExecArgs, global: &Global) -> Result<u8, Error> {
     let command = Command { argv: args.command, workdir: args.workdir, ..Command::default() };
-    let plan = join::plan(process(&args.process)?, &command)?;
+    if !global.dry_run {
+        // Those in there can look at who joins them, and at the file it runs from.
+        sealed::start_again()?;
+    }
+    let pid = process(&args.process)?;
+    for dir in cgroups::closed(pid) {
+        let dir = dir.display();
+        show::note(&format!(
+            "`{dir}` is closed to you from here: the command is not in that cgroup"
+        ));
+    }
+    let plan = join::plan(pid, &command, &Host::gather())?;
     if global.dry_run {
         super::plan::print(&plan, global)?;
         return Ok(0);

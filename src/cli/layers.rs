@@ -62,9 +62,9 @@ fn print_diff(layers: &Layers, lowers: &[PathBuf], global: &Global) -> Result<u8
     if global.json()? {
         let one = |change: Change| Changed { kind: change.kind.letter(), path: change.path };
         let changes = changes.into_iter().map(one).collect();
-        anstream::println!("{}", show::json(&Changes { changes }));
+        show::line(show::json(&Changes { changes }))?;
     } else {
-        anstream::print!("{}", show::changes(&changes));
+        show::print(show::changes(&changes))?;
     }
     Ok(0)
 }
@@ -89,13 +89,13 @@ pub(crate) fn layers(args: &LayersArgs, global: &Global) -> Result<u8, Error> {
             inside::remove(&layers.dir).map_err(Error::io(doing))?;
         }
         let verb = if global.dry_run { "would be removed" } else { "removed" };
-        anstream::println!("{verb}: {name}");
+        show::line(format!("{verb}: {name}"))?;
         return Ok(0);
     }
     let (layers, lowers) = kept::find(name)?;
     with_tree(&layers.upper(), || {
         let marks = marks(&layers.upper(), &lowers).map_err(Error::io("read the layer"))?;
-        anstream::print!("{}", show::layers(name, &layers, &lowers, &marks));
+        show::print(show::layers(name, &layers, &lowers, &marks))?;
         Ok(0)
     })
 }
@@ -109,11 +109,12 @@ struct Kept {
 fn list(global: &Global) -> Result<u8, Error> {
     let kept = kept::names()?;
     if global.json()? {
-        anstream::println!("{}", show::json(&Kept { kept }));
+        show::line(show::json(&Kept { kept }))?;
     } else if kept.is_empty() {
-        show::note("nothing is kept; `sandbox run --level union --keep NAME -- …` keeps a layer");
+        show::line("nothing is kept")?;
+        show::note("`sandbox run --level union --keep NAME -- …` keeps a layer");
     } else {
-        anstream::print!("{}", show::kept(&kept));
+        show::print(show::kept(&kept))?;
     }
     Ok(0)
 }
@@ -163,10 +164,10 @@ fn print_commit(made: Rootfs, store: &Path, global: &Global) -> Result<u8, Error
     let archive = store.join(&made.name).join("layer.tar");
     if global.json()? {
         let made = Committed { name: made.name, base: made.base, layer: archive };
-        anstream::println!("{}", show::json(&made));
+        show::line(show::json(&made))?;
     } else {
         let base = made.base.unwrap_or_default();
-        anstream::println!("{}  a layer over {base}\n  {}", made.name, archive.display());
+        show::line(format!("{}  a layer over {base}\n  {}", made.name, archive.display()))?;
     }
     Ok(0)
 }

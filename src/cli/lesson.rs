@@ -24,6 +24,10 @@ pub(crate) use args::LessonArgs;
 pub(super) use list::{Summary, trial};
 
 pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
+    if args.lesson.is_some() && !global.dry_run && (args.break_out || asks(&args, global)) {
+        // Somebody types on the stand-in host. First of all, for it is all begun again.
+        sealed::start_again()?;
+    }
     let dir = args.lessons.as_deref();
     let Some(name) = &args.lesson else {
         return list::list(&read::all(dir)?, &args, global);
@@ -40,6 +44,12 @@ pub(crate) fn lesson(args: LessonArgs, global: &Global) -> Result<u8, Error> {
     one(lesson, &numbers, &args, global)
 }
 
+/// Whether somebody is there to answer.
+fn asks(args: &LessonArgs, global: &Global) -> bool {
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    terminal && !args.no_pause && global.format == Format::Text
+}
+
 /// The lessons in a row, until one has a claim that does not hold.
 fn all(args: &LessonArgs, global: &Global) -> Result<u8, Error> {
     if matches!(global.format, Format::Json | Format::Jsonl) {
@@ -52,7 +62,7 @@ fn all(args: &LessonArgs, global: &Global) -> Result<u8, Error> {
         if status != 0 {
             return Ok(status);
         }
-        anstream::println!();
+        show::line("")?;
     }
     Ok(0)
 }
@@ -70,12 +80,9 @@ fn one(
     }
     clean::before(&lab.host.state_base)?;
     if args.break_out {
-        sealed::start_again()?;
         return break_out_of(&lesson, numbers, &lab, args.terminal);
     }
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let asks = terminal && !args.no_pause && global.format == Format::Text;
-    let mut session = Session::new(&lesson, lab, asks, args.terminal);
+    let mut session = Session::new(&lesson, lab, asks(args, global), args.terminal);
     match global.format {
         Format::Text => session.text(numbers, args.shell)?,
         Format::Json => session.json(numbers)?,
@@ -95,9 +102,9 @@ fn one(
 
 fn dry_run(lesson: &Lesson, numbers: &[usize], lab: &Lab) -> Result<u8, Error> {
     for (number, part) in chosen(lesson, numbers) {
-        anstream::print!("{}", show::part_heading(lesson, number, part));
+        show::print(show::part_heading(lesson, number, part))?;
         let ready = lab.ready(lab.asked(&part.with))?;
-        anstream::println!("{}", show::plan(&ready.plan));
+        show::line(show::plan(&ready.plan))?;
     }
     Ok(0)
 }

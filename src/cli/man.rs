@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::error::Error;
+use crate::show;
 
 #[derive(Args)]
 pub(crate) struct ManArgs {
@@ -15,8 +16,10 @@ pub(crate) struct ManArgs {
 
 pub(crate) fn man(args: ManArgs, command: clap::Command) -> Result<u8, Error> {
     let Some(dir) = args.dir else {
-        let page = clap_mangen::Man::new(command);
-        page.render(&mut std::io::stdout()).map_err(Error::io("write the manual page"))?;
+        let mut page = Vec::new();
+        let rendered = clap_mangen::Man::new(command).render(&mut page);
+        rendered.map_err(Error::io("write the manual page"))?;
+        show::print(String::from_utf8_lossy(&page))?;
         return Ok(0);
     };
     let doing = format!("write the manual pages to `{}`", dir.display());

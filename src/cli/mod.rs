@@ -28,6 +28,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
 use crate::error::Error;
+use crate::machine::caller;
 use crate::show;
 use global::{Global, When};
 
@@ -112,12 +113,10 @@ pub fn command() -> clap::Command {
 
 /// Parses the command line, does what it says, and prints what went wrong.
 pub fn main() -> ExitCode {
+    caller::take_over();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(told) => return ExitCode::from(tell(&told)),
     };
     show::use_colour(match cli.global.color {
         When::Auto => None,
@@ -135,6 +134,18 @@ pub fn main() -> ExitCode {
         show::error(&error);
         error.exit_code()
     }))
+}
+
+/// What clap has to say: help, the version, or what is wrong with the command line.
+fn tell(told: &clap::Error) -> u8 {
+    let text = told.render().ansi().to_string();
+    if told.use_stderr() {
+        show::say(text);
+    } else if let Err(error) = show::print(text) {
+        show::error(&error);
+        return error.exit_code();
+    }
+    u8::try_from(told.exit_code()).unwrap_or(2)
 }
 
 fn dispatch(cli: Cli) -> Result<u8, Error> {

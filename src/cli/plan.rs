@@ -46,8 +46,8 @@ pub(crate) fn plan(args: PlanArgs, global: &Global) -> Result<u8, Error> {
     let ready = planned(asked, &host)?;
     match args.form {
         Form::Text => print(&ready.plan, global)?,
-        Form::Sh => anstream::print!("{}", script(&ready.plan, &ready.spec.state_dir())),
-        Form::Json => anstream::println!("{}", show::plan_json(&ready.plan)),
+        Form::Sh => show::print(script(&ready.plan, &ready.spec.state_dir()))?,
+        Form::Json => show::line(show::plan_json(&ready.plan))?,
     }
     Ok(0)
 }
@@ -55,9 +55,9 @@ pub(crate) fn plan(args: PlanArgs, global: &Global) -> Result<u8, Error> {
 /// Prints a plan for people, or as JSON when that was asked for.
 pub(crate) fn print(plan: &Plan, global: &Global) -> Result<(), Error> {
     if global.json()? {
-        anstream::println!("{}", show::plan_json(plan));
+        show::line(show::plan_json(plan))?;
     } else {
-        anstream::print!("{}", show::plan(plan));
+        show::print(show::plan(plan))?;
     }
     Ok(())
 }

@@ -141,7 +141,7 @@ fn fetch(store: &Store, args: FetchArgs, global: &Global, json: bool) -> Result<
     if global.dry_run {
         let sources: Vec<&str> = fetch.sources.iter().map(|source| source.name()).collect();
         let would = format!("make `{}` from {}", fetch.name, sources.join(", else "));
-        return Ok(would_do(&would, json));
+        return would_do(&would, json);
     }
     made(&store.fetch(&fetch, &Progress::stderr())?, json)
 }
@@ -190,7 +190,7 @@ fn import(
     store.has(&name)?;
     if global.dry_run {
         std::fs::metadata(file).map_err(Error::io(format!("read `{}`", file.display())))?;
-        return Ok(would_do(&format!("make `{name}` from {}", file.display()), json));
+        return would_do(&format!("make `{name}` from {}", file.display()), json);
     }
     made(&store.import(file, &name, &Progress::stderr())?, json)
 }
@@ -198,10 +198,10 @@ fn import(
 /// Prints what was made: the path, which a script can go on with.
 fn made(rootfs: &Rootfs, json: bool) -> Result<u8, Error> {
     if json {
-        anstream::println!("{:#}", rootfs_json(rootfs));
+        show::line(format!("{:#}", rootfs_json(rootfs)))?;
     } else {
         show::note(&format!("`{}` is from {}", rootfs.name, rootfs.source));
-        anstream::println!("{}", rootfs.path.display());
+        show::line(rootfs.path.display())?;
     }
     Ok(0)
 }
@@ -218,7 +218,7 @@ fn list(store: &Store, json: bool) -> Result<u8, Error> {
             Err(error) => json!({ "name": listed.name, "broken": error.to_string() }),
         };
         let all: Vec<Value> = all.iter().map(one).collect();
-        anstream::println!("{:#}", json!({ "store": store.dir(), "rootfs": all }));
+        show::line(format!("{:#}", json!({ "store": store.dir(), "rootfs": all })))?;
         return Ok(0);
     }
     if all.is_empty() {
@@ -230,7 +230,7 @@ fn list(store: &Store, json: bool) -> Result<u8, Error> {
     for Listed { name, found } in all {
         let name = format!("{name:widest$}  ");
         let text = found.map_or_else(|error| format!("broken: {error}"), |rootfs| rootfs.source);
-        anstream::print!("{}", hang(&name, widest + 2, &text));
+        show::print(hang(&name, widest + 2, &text))?;
     }
     Ok(0)
 }
@@ -241,9 +241,9 @@ fn verify(store: &Store, name: &str, json: bool) -> Result<u8, Error> {
     let lessons = read::all(None)?;
     let needs: Vec<Needs> = lessons.iter().map(|lesson| Needs::of(lesson, &verified)).collect();
     if json {
-        anstream::println!("{:#}", verified_json(&verified, &needs));
+        show::line(format!("{:#}", verified_json(&verified, &needs)))?;
     } else {
-        anstream::print!("{}", verified_text(&verified, &needs));
+        show::print(verified_text(&verified, &needs))?;
     }
     let sound = verified.problems.is_empty() && needs.iter().all(|one| one.missing.is_empty());
     Ok(u8::from(!sound))
@@ -307,11 +307,11 @@ fn remove(store: &Store, names: &[String], global: &Global, json: bool) -> Resul
         }
         if !json {
             let verb = if global.dry_run { "would be removed" } else { "removed" };
-            anstream::println!("{verb}: {name}");
+            show::line(format!("{verb}: {name}"))?;
         }
     }
     if json {
-        anstream::println!("{:#}", json!({ "removed": names, "dry_run": global.dry_run }));
+        show::line(format!("{:#}", json!({ "removed": names, "dry_run": global.dry_run })))?;
     }
     Ok(0)
 }
@@ -325,15 +325,15 @@ fn bundle(
 ) -> Result<u8, Error> {
     expect(store, name)?;
     if global.dry_run {
-        return Ok(would_do(&format!("write `{name}` to {}", file.display()), json));
+        return would_do(&format!("write `{name}` to {}", file.display()), json);
     }
     store.bundle(name, file, &Progress::stderr())?;
     if json {
         let value = json!({ "name": name, "file": file, "source_notice": SOURCE_NOTICE });
-        anstream::println!("{value:#}");
+        show::line(format!("{value:#}"))?;
     } else {
         show::note(SOURCE_NOTICE);
-        anstream::println!("{}", file.display());
+        show::line(file.display())?;
     }
     Ok(0)
 }
@@ -347,13 +347,13 @@ fn there_is_none(name: &str) -> Error {
     Error::usage(format!("there is no rootfs `{name}`"), "see `sandbox rootfs list`")
 }
 
-fn would_do(what: &str, json: bool) -> u8 {
+fn would_do(what: &str, json: bool) -> Result<u8, Error> {
     if json {
-        anstream::println!("{:#}", json!({ "would": what, "dry_run": true }));
+        show::line(format!("{:#}", json!({ "would": what, "dry_run": true })))?;
     } else {
-        anstream::println!("would {what}");
+        show::line(format!("would {what}"))?;
     }
-    0
+    Ok(0)
 }
 
 /// A first column, `indent` wide, and beside it text in as many lines as it needs.

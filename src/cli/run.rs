@@ -1,7 +1,7 @@
 //! `sandbox run`: anything under the chosen stages.
 
 use std::ffi::OsString;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use clap::Args;
 
@@ -99,12 +99,11 @@ fn label(ready: &Ready) -> Label {
 
 /// Shows the next step and waits for Enter. `false` when the answer is `q` or the input ends.
 fn ask_to_go_on(planned: &Planned) -> bool {
-    anstream::eprint!("{}", show::question(planned));
-    let _ = std::io::stderr().flush();
+    show::say(show::question(planned));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     if !std::io::stdin().is_terminal() {
-        anstream::eprintln!();
+        show::say("\n");
     }
     matches!(read, Ok(1..)) && answer.trim() != "q"
 }

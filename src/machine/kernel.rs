@@ -27,13 +27,21 @@ pub(crate) fn map_ids(program: &str, child: Pid, ranges: &str) -> nix::Result<()
 pub(crate) fn open_as(dir: &Path, wanted: i32) -> nix::Result<()> {
     use nix::fcntl::open;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    keep_as(open(dir, flags, nix::sys::stat::Mode::empty())?, wanted)
+    keep_as(open(dir, flags, nix::sys::stat::Mode::empty())?, wanted, OFlag::empty())
+}
+
+/// As [`open_as`], but only to go there, and until the next execve(2).
+pub(crate) fn hold(dir: &Path, wanted: i32) -> nix::Result<()> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let opened = nix::fcntl::open(dir, flags, nix::sys::stat::Mode::empty())?;
+    keep_as(opened, wanted, OFlag::O_CLOEXEC)
 }
 
 pub(crate) fn pidfd_open(pid: i32, wanted: i32) -> nix::Result<()> {
     let pid = rustix::process::Pid::from_raw(pid).ok_or(Errno::ESRCH)?;
     let opened = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
-    keep_as(opened.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?, wanted)
+    let opened = opened.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+    keep_as(opened, wanted, OFlag::O_CLOEXEC)
 }
 
 /// What mount_setattr(2) is told.
@@ -163,14 +171,14 @@ pub(crate) fn close_from(fd: u32) -> nix::Result<()> {
 }
 
 /// As `exec 9<DIR` in a shell: whatever had the number before is closed.
-fn keep_as(opened: OwnedFd, wanted: i32) -> nix::Result<()> {
+fn keep_as(opened: OwnedFd, wanted: i32, flags: OFlag) -> nix::Result<()> {
     if opened.as_raw_fd() == wanted {
         let _ = opened.into_raw_fd();
         return Ok(());
     }
     // SAFETY: it runs in the child, which uses no descriptor of this number.
     #[expect(unsafe_code)]
-    let placed = unsafe { nix::unistd::dup3_raw(&opened, wanted, OFlag::empty()) }?;
+    let placed = unsafe { nix::unistd::dup3_raw(&opened, wanted, flags) }?;
     let _ = placed.into_raw_fd();
     Ok(())
 }
@@ -186,6 +194,6 @@ pub(crate) fn execve(
     let env =
         env.iter().map(|(name, value)| c(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
     let env = env.collect::<nix::Result<Vec<_>>>()?;
-    super::sigpipe::give_back();
+    super::caller::give_back();
     nix::unistd::execve(&file, &argv, &env).map(drop)
 }

@@ -43,6 +43,7 @@ pub fn start_again() -> Option<Error> {
         return None;
     }
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    super::caller::give_back();
     let failed = lend().arg(program).args(arguments).env(STARTED, "1").exec();
     Some(Error::io("run `systemd-run --user --scope`")(failed))
 }

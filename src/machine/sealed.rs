@@ -6,8 +6,9 @@
 //! sealed as memfd_create(2) and fcntl(2) describe.
 
 use std::env;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -25,24 +26,27 @@ pub(crate) const PROGRAM: &str = "SANDBOX_PROGRAM";
 /// # Errors
 /// When there is no memory, or no sealing.
 pub(crate) fn copy() -> Result<File, Error> {
-    let seal = || {
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        // Kernels before 6.3 do not know MFD_EXEC, and do not need it.
-        let to_run = MFdFlags::from_bits_retain(libc::MFD_EXEC);
-        let memory = match memfd_create(c"sandbox", flags | to_run) {
-            Err(Errno::EINVAL) => memfd_create(c"sandbox", flags),
-            made => made,
-        };
-        let mut memory = File::from(memory?);
-        std::io::copy(&mut File::open("/proc/self/exe")?, &mut memory)?;
-        let seals = SealFlag::F_SEAL_SEAL
-            | SealFlag::F_SEAL_SHRINK
-            | SealFlag::F_SEAL_GROW
-            | SealFlag::F_SEAL_WRITE;
-        fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
-        Ok::<_, std::io::Error>(memory)
+    let copied = File::open("/proc/self/exe").and_then(|program| seal(c"sandbox", program));
+    copied.map_err(Error::io("copy this program into memory"))
+}
+
+/// A program in memory that nobody can write to.
+pub(crate) fn seal(name: &CStr, mut program: impl Read) -> io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // Kernels before 6.3 do not know MFD_EXEC, and do not need it.
+    let to_run = MFdFlags::from_bits_retain(libc::MFD_EXEC);
+    let memory = match memfd_create(name, flags | to_run) {
+        Err(Errno::EINVAL) => memfd_create(name, flags),
+        made => made,
     };
-    seal().map_err(Error::io("copy this program into memory"))
+    let mut memory = File::from(memory?);
+    io::copy(&mut program, &mut memory)?;
+    let seals = SealFlag::F_SEAL_SEAL
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_WRITE;
+    fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(memory)
 }
 
 /// Whether this process runs from such a copy.
@@ -52,7 +56,7 @@ fn is_sealed() -> bool {
 }
 
 /// The file that this program was started from first.
-pub(crate) fn program() -> std::io::Result<PathBuf> {
+pub(crate) fn program() -> io::Result<PathBuf> {
     match env::var_os(PROGRAM) {
         Some(program) if is_sealed() => Ok(program.into()),
         _ => env::current_exe(),
@@ -75,7 +79,7 @@ pub(crate) fn start_again() -> Result<(), Error> {
         CString::new([name.into_vec(), value.into_vec()].join(&b'=')).unwrap_or_default()
     });
     let (words, variables) = (words.collect::<Vec<_>>(), variables.collect::<Vec<_>>());
-    super::sigpipe::give_back();
+    super::caller::give_back();
     match nix::unistd::fexecve(&copy, &words, &variables) {
         Ok(never) => match never {},
         Err(errno) => Err(Error::io("start this program from memory")(errno)),

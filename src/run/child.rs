@@ -1,19 +1,23 @@
 //! The side of `run` that becomes the container: makes the steps, and reports each.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
+use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{ForkResult, Pid, pipe2};
 
+use crate::machine::sealed;
 use crate::plan::Planned;
 use crate::run::fault::Fault;
 use crate::run::output::{OUTPUT_LIMIT, Output};
 use crate::run::signals;
+use crate::run::wait::Waiting;
 use crate::syscall::Syscall;
 
 /// Makes the steps. Returns the exit status when there is no command to become.
@@ -39,15 +43,17 @@ pub(crate) fn perform(
         let result = match planned.step.call {
             ref call if call.forks() && number == 0 => Ok(()),
             _ if Fault::answer(fault, number).is_err() => Fault::answer(fault, number),
-            ref call if call.forks() => {
-                match fork_again(&planned.step.call, &steps[number + 1..], wires) {
-                    Ok(None) => Ok(()),
-                    Ok(Some(status)) => return status,
-                    Err(errno) => Err(errno),
-                }
-            }
+            ref call if call.forks() => match fork_again(&planned.step.call, wires) {
+                Ok(None) => Ok(()),
+                Ok(Some(status)) => return status,
+                Err(errno) => Err(errno),
+            },
             ref call => call.perform(),
         };
+        // Who died before we asked to be told tells nothing.
+        if matches!(planned.step.call, Syscall::DieWithParent(_)) && !wires.parents_live() {
+            return 125;
+        }
         let step = u32::try_from(number).unwrap_or(u32::MAX);
         let errno = result.err().map_or(0, |errno| errno as i32);
         let micros = u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX);
@@ -65,67 +71,62 @@ pub(crate) fn perform(
 }
 
 // ANCHOR: fork-again
-/// A fork in the middle of a plan: the child goes on with it. This process waits for the child and
-/// ends as it ends; as process 1 it also is the init process of its namespace.
-fn fork_again(call: &Syscall, rest: &[Planned], wires: &mut Wires) -> nix::Result<Option<u8>> {
-    let is_init = std::process::id() == 1;
-    let init_follows = rest.iter().any(|planned| planned.step.call.forks());
+/// A fork in the middle of a plan: the child goes on with it. This process waits for all that end
+/// until the child does, passes signals on to it, and ends as it ends. As process 1, the init process
+/// of its namespace, it becomes a program that can do this and nothing else.
+fn fork_again(call: &Syscall, wires: &mut Wires) -> nix::Result<Option<u8>> {
     let signals = signals::hold();
+    let waiting = Waiting::new()?;
+    let is_init = std::process::id() == 1 && !INIT.is_empty();
+    let init = if is_init { Some(sealed::seal(c"init", INIT).map_err(errno)?) } else { None };
+    let (end, ours) = pipe2(OFlag::O_CLOEXEC)?;
     match call.fork()? {
         ForkResult::Child => {
-            signals.release_in_child();
+            drop(ours);
+            if is_init {
+                // It closes when process 1 is that program: nobody in here may see what it was.
+                let _ = nix::unistd::read(&end, &mut [0]);
+            } else {
+                wires.parent = Some(end);
+            }
+            signals.release();
             Ok(None)
         }
         ForkResult::Parent { child } => {
-            wires.close();
-            if is_init || init_follows {
-                let _forwarding = signals.forward_to(child, false);
-                return Ok(Some(wait_as_init(child)));
+            if let Some(program) = init {
+                become_init(&program, child)?;
             }
-            signals.release_in_child();
-            signals::leave_terminal_signals_to_the_child();
-            Ok(Some(wait_for(child)))
+            wires.close();
+            let status = waiting.wait(child);
+            drop(ours);
+            Ok(Some(status))
         }
     }
 }
 // ANCHOR_END: fork-again
 
-/// Waits for every process that ends, as an init process must, until `child` does.
-fn wait_as_init(child: Pid) -> u8 {
-    loop {
-        match waitpid(None, None) {
-            Ok(ended) if ended.pid() == Some(child) => {
-                if let Some(status) = status(ended) {
-                    return status;
-                }
-            }
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return 125,
-        }
+/// The program of `init/main.rs`.
+const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+
+/// Becomes the program that is process 1. All it may do is to signal a child that became another user.
+fn become_init(program: &File, child: Pid) -> nix::Result<()> {
+    let few = CapsHashSet::from([Capability::CAP_KILL]);
+    let held = caps::read(None, CapSet::Permitted).unwrap_or_default();
+    let few: CapsHashSet = few.intersection(&held).copied().collect();
+    let none = CapsHashSet::new();
+    let sets = [(CapSet::Inheritable, &none), (CapSet::Effective, &few), (CapSet::Permitted, &few)];
+    for (set, caps) in sets {
+        let _ = caps::set(None, set, caps);
     }
+    // Without this, execve(2) would give root all of them again.
+    let _ = nix::sys::prctl::set_no_new_privs();
+    let words = ["init".to_owned(), child.to_string()];
+    let words = words.map(|word| CString::new(word).unwrap_or_default());
+    nix::unistd::fexecve(program, &words, &[] as &[CString]).map(drop)
 }
 
-/// Waits for `child` to end.
-pub(crate) fn wait_for(child: Pid) -> u8 {
-    loop {
-        match waitpid(child, None) {
-            Ok(ended) => {
-                if let Some(status) = status(ended) {
-                    return status;
-                }
-            }
-            Err(Errno::EINTR) => {}
-            Err(_) => return 125,
-        }
-    }
-}
-
-fn status(ended: WaitStatus) -> Option<u8> {
-    match ended {
-        WaitStatus::Exited(_, status) => Some(u8::try_from(status & 0xff).unwrap_or(125)),
-        WaitStatus::Signaled(_, signal, _) => Some(128 + signal as u8),
-        _ => None,
-    }
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// One report of the child: 12 bytes, written and read whole.
@@ -139,10 +140,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    fn send(self, fd: &OwnedFd) {
+    /// Writes it whole, or not at all: it is small.
+    pub(crate) fn write(&self, events: &OwnedFd) {
         let Report { step, errno, micros } = self;
         let bytes = [step.to_ne_bytes(), errno.to_ne_bytes(), micros.to_ne_bytes()].concat();
-        let _ = nix::unistd::write(fd, &bytes);
+        let _ = nix::unistd::write(events, &bytes);
     }
 
     pub(crate) fn read(events: &mut File) -> Option<Report> {
@@ -174,38 +176,52 @@ pub(crate) enum Pace {
 pub(crate) struct Wires {
     report: Option<OwnedFd>,
     wait: Option<OwnedFd>,
+    /// A pipe that closes when the process ends that has forked us.
+    parent: Option<OwnedFd>,
     pace: Pace,
 }
 
 impl Wires {
+    /// Puts them there, and the output where it is caught. Where that cannot be it says so, and there
+    /// is nothing to go on with.
     pub(crate) fn place(
         report: OwnedFd,
         wait: OwnedFd,
         pace: Pace,
         output: Option<&Output>,
-    ) -> nix::Result<Wires> {
-        use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
-        if let Some(output) = output {
-            setsid()?;
-            dup2_stdin(&output.stdin)?;
-            dup2_stdout(&output.stdout)?;
-            dup2_stderr(&output.stderr)?;
-            let limit = nix::sys::resource::Resource::RLIMIT_FSIZE;
-            nix::sys::resource::setrlimit(limit, OUTPUT_LIMIT, OUTPUT_LIMIT)?;
-        }
-        let both = high(&report).and_then(|high_report| Ok((high_report, high(&wait)?)));
-        if let Err(errno) = both {
-            Report { step: 0, errno: errno as i32, micros: 0 }.send(&report);
-        }
+    ) -> Option<Wires> {
+        let caught = output.map_or(Ok(()), catch);
+        let both = match caught.and_then(|()| Ok((beyond(&report)?, beyond(&wait)?))) {
+            Ok(both) => both,
+            Err(errno) => {
+                Report { step: 0, errno: errno as i32, micros: 0 }.write(&report);
+                return None;
+            }
+        };
+        // They may have the very numbers.
         drop((report, wait));
-        let (report, wait) = both?;
-        Ok(Wires { report: Some(at(&report, 3)?), wait: Some(at(&wait, 4)?), pace })
+        let (report, wait) = (Some(at(&both.0, 3).ok()?), Some(at(&both.1, 4).ok()?));
+        Some(Wires { report, wait, parent: None, pace })
     }
 
     fn report(&mut self, report: Report) {
         if let Some(fd) = &self.report {
-            report.send(fd);
+            report.write(fd);
         }
+    }
+
+    /// Whether the process that was started lives, whose end of the pipe closes with it, and the one
+    /// that has forked us.
+    fn parents_live(&mut self) -> bool {
+        let lives = |pipe: &OwnedFd| {
+            let mut look = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut look, PollTimeout::ZERO);
+            let found = look[0].revents().unwrap_or(PollFlags::empty());
+            !found.contains(PollFlags::POLLHUP)
+        };
+        let both = self.wait.iter().chain(&self.parent).all(lives);
+        self.parent = None;
+        both
     }
 
     fn may_go(&self) -> bool {
@@ -218,10 +234,21 @@ impl Wires {
     }
 }
 
-fn high(fd: &OwnedFd) -> nix::Result<OwnedFd> {
+fn catch(output: &Output) -> nix::Result<()> {
+    use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+    setsid()?;
+    dup2_stdin(&output.stdin)?;
+    dup2_stdout(&output.stdout)?;
+    dup2_stderr(&output.stderr)?;
+    let limit = nix::sys::resource::Resource::RLIMIT_FSIZE;
+    nix::sys::resource::setrlimit(limit, OUTPUT_LIMIT, OUTPUT_LIMIT)
+}
+
+/// The same at a number that neither of them gets.
+fn beyond(fd: &OwnedFd) -> nix::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     // EINVAL would be that there may be no such number.
-    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(10)).map_err(|_| Errno::EMFILE)?;
+    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(5)).map_err(|_| Errno::EMFILE)?;
     // SAFETY: the kernel has just made it, for us alone.
     #[expect(unsafe_code)]
     Ok(unsafe { OwnedFd::from_raw_fd(number) })

@@ -2,21 +2,27 @@
 //!
 //! There is no container to enter. There is a process, and setns(2) takes the caller into the
 //! namespaces of that process, one at a time. Which ones differ from ours is read from
-//! /proc/PID/ns.
+//! /proc/PID/ns. Its cgroups come first, so that all that follows is counted, limited and paused with
+//! the rest; and what the caller brings along, open files and groups, stays outside.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use nix::sched::CloneFlags;
+use nix::sys::resource::{Resource, getrlimit};
 
+use crate::cgroups;
 use crate::error::Error;
+use crate::machine::host::Host;
 use crate::plan::Plan;
 use crate::plan::command::Command;
-use crate::plan::step::Because;
-use crate::stages;
+use crate::plan::step::{Because, Step};
+use crate::stages::{self, FIRST_FOREIGN_DESCRIPTOR};
 use crate::syscall::{
-    CLONE_NEWTIME, Chroot, DieWithParent, Fchdir, Fork, OpenAs, PidfdOpen, Setns, Setresgid,
-    Setresuid,
+    CLONE_NEWTIME, Chroot, ClearGroups, CloseFrom, DieWithParent, Fchdir, Fork, Hold, PidfdOpen,
+    SetDumpable, Setns, Setresgid, Setresuid, Setrlimit, Write,
 };
 
 /// The namespaces by their names in /proc/PID/ns, in the order in which they are joined: `user`
@@ -34,6 +40,7 @@ pub const NAMESPACES: [(&str, CloneFlags); 8] = [
 
 const PROCESS: i32 = 9;
 const ROOT: i32 = 8;
+const WORKDIR: i32 = 7;
 
 /// The names of the namespaces that a process has and we do not.
 ///
@@ -54,20 +61,39 @@ pub fn differing(pid: i32) -> Result<Vec<&'static str>, Error> {
     Ok(names)
 }
 
-/// The plan that runs a command in the namespaces and the root of process `pid`.
+/// The plan that runs a command beside process `pid`: in its cgroups, namespaces and root, and where
+/// the command is not told otherwise in its directory, with its environment.
 ///
 /// # Errors
 /// When there is no such process, or it may not be looked at.
-pub fn plan(pid: i32, command: &Command) -> Result<Plan, Error> {
+pub fn plan(pid: i32, command: &Command, host: &Host) -> Result<Plan, Error> {
     let differing = differing(pid)?;
     let has = |name| differing.contains(&name);
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let mut steps = vec![
         Fork.because("what follows happens to a child; the parent waits"),
         DieWithParent.because("if the parent is killed, so are we"),
-        PidfdOpen(pid, PROCESS).because("hold on to the process, not to its number"),
-        OpenAs(root.clone(), ROOT).because("and to its root directory"),
+        SetDumpable(false).because("nobody in there may look into us before we are the command"),
     ];
+    for dir in cgroups::of(pid) {
+        let join = Write(dir.join("cgroup.procs").into(), "0".into());
+        steps.push(join.because("join its cgroup: its limits are ours, and so is its pause"));
+    }
+    steps.extend([
+        CloseFrom(FIRST_FOREIGN_DESCRIPTOR).because("what the caller has open stays outside"),
+        PidfdOpen(pid, PROCESS).because("hold on to the process, not to its number"),
+        Hold(root.clone(), ROOT).because("and to its root directory"),
+    ]);
+    if command.workdir.is_none() {
+        let workdir = PathBuf::from(format!("/proc/{pid}/cwd"));
+        steps.push(Hold(workdir, WORKDIR).because("and to the directory in which it stands"));
+    }
+    if has("pid") {
+        steps.extend(stages::leave_keys());
+    }
+    if has("user") && host.machine_root() {
+        steps.push(ClearGroups.because("leave root's groups: no map of ids takes them away"));
+    }
     if !has("user") {
         steps.extend(stages::give_up());
     }
@@ -78,6 +104,12 @@ pub fn plan(pid: i32, command: &Command) -> Result<Plan, Error> {
         Fchdir(ROOT).because("stand in its root directory"),
         Chroot(PathBuf::from(".")).because("and make it ours"),
     ]);
+    if command.workdir.is_none() {
+        steps.push(Fchdir(WORKDIR).because("stand where it stands"));
+    }
+    if has("user") {
+        steps.push(DieWithParent.because("a change of user forgets it"));
+    }
     if has("pid") || has("time") {
         steps.extend([
             Fork.because("only a child is in the PID and time namespace"),
@@ -88,12 +120,42 @@ pub fn plan(pid: i32, command: &Command) -> Result<Plan, Error> {
         steps.extend([
             Setresgid(0).because("be the group root of its user namespace"),
             Setresuid(0).because("and its user root"),
+            DieWithParent.because("a change of user forgets it"),
         ]);
     }
+    steps.extend(limits(pid));
+    let env = [environment(pid), command.env.clone()].concat();
+    let command = Command { env, ..command.clone() };
     let mut plan = Plan::default();
     plan.add("join", steps);
     plan.add("command", command.steps(Some(&root)));
     Ok(plan)
+}
+
+/// What is less for a process than for us: where there is no cgroup, limits are a process's own.
+fn limits(pid: i32) -> Vec<Step> {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    let limits =
+        [("Max address space", Resource::RLIMIT_AS), ("Max processes", Resource::RLIMIT_NPROC)];
+    let less = |(name, resource): (&str, Resource)| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let theirs: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        let (_, ours) = getrlimit(resource).ok()?;
+        let why = "it may have no more than this, and nor may we";
+        (theirs < ours).then(|| Setrlimit(resource, theirs).because(why))
+    };
+    limits.into_iter().filter_map(less).collect()
+}
+
+/// The variables that a process was started with; the terminal is the caller's own.
+fn environment(pid: i32) -> Vec<(OsString, OsString)> {
+    let text = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let pair = |bytes: &[u8]| {
+        let at = bytes.iter().position(|byte| *byte == b'=')?;
+        let word = |bytes| OsStr::from_bytes(bytes).to_owned();
+        Some((word(&bytes[..at]), word(&bytes[at + 1..])))
+    };
+    text.split(|byte| *byte == 0).filter_map(pair).filter(|(name, _)| name != "TERM").collect()
 }
 
 fn why(namespace: &str) -> &'static str {

@@ -20,6 +20,7 @@ mod signals;
 pub mod state;
 pub mod terminal;
 pub mod update;
+mod wait;
 
 use nix::unistd::Pid;
 
@@ -49,24 +50,38 @@ pub fn run(plan: &Plan, options: Options) -> Result<Finished, Error> {
 pub fn start(plan: &Plan, mut options: Options) -> Result<Running, Error> {
     let signals = signals::hold();
     let (on_host, rest) = plan.at_fork();
-    let mut state = None;
-    let prepared = prepare(on_host, &mut state, &mut options);
+    let mut put = Put(None);
+    let prepared = prepare(on_host, &mut put.0, &mut options);
     options.fault = options.fault.and_then(|fault| fault.after(on_host.len()));
-    let started = prepared.and_then(|()| fork_and_follow(rest, &mut state, &mut options, &signals));
-    match (started, state) {
-        (Ok(child), state) => Ok(Running { child, state, signals }),
-        (Err(error), None) => Err(error),
-        (Err(error), Some(state)) => {
-            state.undo()?;
+    let started = prepared.and_then(|()| fork_and_follow(rest, &mut put.0, &mut options, &signals));
+    match started {
+        Ok(child) => Ok(Running { child, put, signals }),
+        Err(error) => {
+            put.take_away()?;
             Err(error)
         }
+    }
+}
+
+/// What was put on the host. A panic takes it away too.
+struct Put(Option<State>);
+
+impl Put {
+    fn take_away(&mut self) -> Result<(), Error> {
+        self.0.take().map_or(Ok(()), State::undo)
+    }
+}
+
+impl Drop for Put {
+    fn drop(&mut self) {
+        let _ = self.take_away();
     }
 }
 
 /// A sandbox whose command runs.
 pub struct Running {
     child: Child,
-    state: Option<State>,
+    put: Put,
     signals: Held,
 }
 
@@ -94,13 +109,12 @@ impl Running {
     ///
     /// # Errors
     /// A signal that asked us to stop; something that would not be taken away.
-    pub fn wait(self) -> Result<Finished, Error> {
+    pub fn wait(mut self) -> Result<Finished, Error> {
+        let captured = self.child.is_captured();
         let finished = self.child.finish();
-        if let Some(state) = self.state {
-            state.undo()?;
-        }
+        self.put.take_away()?;
         let finished = finished?;
-        match self.signals.stopped_by() {
+        match self.signals.ended_by(captured, finished.status) {
             Some(signal) => Err(Error::Stopped(signal)),
             None => Ok(finished),
         }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{ForkResult, Pid, pipe2};
 
-use super::child::{self, Report, Wires, wait_for};
+use super::child::{self, Report, Wires};
 use super::fault::Fault;
 use super::options::{Event, Finished, Options};
 use super::output::Output;
 use super::signals::{Forwarding, Held};
 use super::state::State;
+use super::wait::wait_for;
 use crate::error::Error;
 use crate::plan::Planned;
 use crate::stages::refused;
@@ -107,15 +109,15 @@ pub(super) fn fork_and_follow(
         ForkResult::Child => {
             // Neither journal nor lock: both are root's, and this one may soon be nobody.
             drop((pipes.events, pipes.go, state.take()));
-            signals.release_in_child();
+            signals.release();
             let pace = options.pace();
-            let status = match Wires::place(pipes.report, pipes.wait, pace, output.as_ref()) {
-                Ok(mut wires) => {
-                    let (fault, inside) = (options.fault, options.inside.take());
-                    child::perform(steps, &mut wires, begin, fault, inside)
-                }
-                Err(_) => 125,
-            };
+            let wires = Wires::place(pipes.report, pipes.wait, pace, output.as_ref());
+            let status = wires.map_or(125, |mut wires| {
+                let (fault, inside) = (options.fault, options.inside.take());
+                let act = || child::perform(steps, &mut wires, begin, fault, inside);
+                // A panic must not go on into what is the parent's to undo.
+                catch_unwind(AssertUnwindSafe(act)).unwrap_or(125)
+            });
             child::exit(status)
         }
         // ANCHOR_END: fork
@@ -225,12 +227,26 @@ impl Child {
         Ok(Finished { status, stdout, stderr, timed_out })
     }
 
+    /// Whether it runs for what it writes, and nobody types to it.
+    pub(super) fn is_captured(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// Kills the child, and with a session of its own all that are in it.
     pub(super) fn kill(&self) {
         if self.output.is_some() {
             let _ = kill(Pid::from_raw(-self.pid.as_raw()), Signal::SIGKILL);
         }
         let _ = kill(self.pid, Signal::SIGKILL);
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.kill();
+            wait_for(self.pid);
+        }
     }
 }
 
@@ -268,10 +284,14 @@ fn ends_in_time(child: Pid, deadline: Option<Instant>) -> bool {
 /// exactly one child and only waits for it.
 pub(super) fn innermost(pid: Pid) -> Pid {
     let own = |pid: Pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let ours = own(nix::unistd::getpid());
+    let is_init = |file: Option<PathBuf>| {
+        file.is_some_and(|file| file.to_string_lossy().starts_with("/memfd:init"))
+    };
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let only = children.ok().and_then(|text| text.trim().parse::<i32>().ok()).map(Pid::from_raw);
     match only {
-        Some(child) if own(pid) == own(nix::unistd::getpid()) => innermost(child),
+        Some(child) if own(pid) == ours || is_init(own(pid)) => innermost(child),
         _ => pid,
     }
 }

@@ -77,7 +77,7 @@ pub fn serve(options: &Options) -> Result<u8, Error> {
     let address = options.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = SocketAddr::new(address, options.port);
     if options.dry_run {
-        anstream::println!("the book would be served on {address}");
+        show::line(format!("the book would be served on {address}"))?;
         return Ok(0);
     }
     // Others than oneself get no terminal that nothing limits.
@@ -117,7 +117,7 @@ async fn listen(address: SocketAddr, options: &Options, has_terminal: bool) -> R
         parts,
         program: sealed::copy()?,
     });
-    greet(&server, options);
+    greet(&server, options)?;
     let stop = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
         .map(|kind| signal(kind).map_err(Error::io("wait for signals")));
     let [interrupt, terminate, hangup] = stop;
@@ -171,9 +171,9 @@ fn router(server: &Arc<Server>) -> Router {
 }
 
 /// Tells where the book is.
-fn greet(server: &Server, options: &Options) {
+fn greet(server: &Server, options: &Options) -> Result<(), Error> {
     for url in server.access.urls() {
-        anstream::println!("{url}");
+        show::line(url)?;
     }
     match server.access.password() {
         None => show::note(
@@ -199,4 +199,5 @@ fn greet(server: &Server, options: &Options) {
             Err(_) => show::note("`xdg-open` is not installed: open the address yourself"),
         }
     }
+    Ok(())
 }

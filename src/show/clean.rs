@@ -25,6 +25,6 @@ pub fn cleaned(
 
 /// What did not go, and why, on stderr.
 pub fn stayed(name: &str, why: &Error) {
-    anstream::eprintln!("what is left of the dead sandbox {}:", word(name));
+    talk::say(format_args!("what is left of the dead sandbox {}:\n", word(name)));
     talk::error(why);
 }

@@ -33,7 +33,7 @@ pub use lesson::{
 };
 pub use markdown::{lesson_markdown, part_markdown};
 pub use plan::{event, plan, plan_json, question};
-pub use talk::{error, note};
+pub use talk::{error, line, note, print, say};
 pub use text::{width, wrap};
 pub use usage::usage;
 

@@ -4,6 +4,7 @@ use colored::Colorize;
 use serde::Serialize;
 
 use super::json::json;
+use super::talk::say;
 use crate::plan::{Plan, Planned};
 use crate::run::Event;
 use crate::teach::report::CallReport;
@@ -47,7 +48,8 @@ pub fn event(event: &Event) {
     let took = event.took.map_or(String::new(), |took| format!("  {} µs", took.as_micros()));
     let call = event.planned.step.call.to_string();
     let call = call.rsplit_once(" = ").map_or(call.as_str(), |(call, _)| call);
-    anstream::eprintln!("{:<10} {call} {result}{}", event.planned.by.bold(), took.dimmed());
+    let by = event.planned.by.bold();
+    say(format!("{by:<10} {call} {result}{}\n", took.dimmed()));
 }
 
 /// The next step, and how to go on, for `--step`.

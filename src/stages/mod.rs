@@ -6,6 +6,7 @@ mod chroot;
 mod guard;
 mod init;
 mod ipc;
+mod keyring;
 pub mod levels;
 mod masks;
 mod mnt;
@@ -41,7 +42,9 @@ use stage::Stage;
 pub use stand_in::is_disk_of;
 
 pub(crate) use guard::give_up;
+pub(crate) use keyring::leave_keys;
 pub use mnt::Propagation;
+pub(crate) use pivot_root::FIRST_FOREIGN_DESCRIPTOR;
 
 /// Makes of a list of stages the type of all that they can be told, and the list itself.
 macro_rules! stages {
@@ -69,6 +72,7 @@ stages! {
     guard::Guard,         // before anything else: what is given up nobody in here has
     cgroups::Cgroups,     // before `user`: the place in the tree is the host's to give
     nice::Nice,           // before `user` too: who makes a user namespace may give way only
+    keyring::Keyring,     // before `user` as well: it counts as a key of who asks for it
     user::User,           // then this: it grants the privilege that all others need
     cgroup_ns::CgroupNs,  // before the mounts, so that a cgroup mount shows the new root
     mnt::Mnt,             // before anything is mounted, so that no mount reaches the host

@@ -30,7 +30,7 @@ pub struct PivotRoot {}
 
 /// Descriptors below this number are the command's stdin, stdout and stderr, and two pipes of the
 /// runner that execve(2) closes.
-const FIRST_FOREIGN_DESCRIPTOR: u32 = 5;
+pub(crate) const FIRST_FOREIGN_DESCRIPTOR: u32 = 5;
 
 impl Stage for PivotRoot {
     fn name(&self) -> StageName {

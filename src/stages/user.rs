@@ -94,7 +94,7 @@ impl Stage for User {
                 ClearGroups.because("leave root's groups"),
                 Setresgid(gid).because("leave root's group"),
                 Setresuid(uid).because("and root itself: outside we are nobody now"),
-                SetDumpable.because("own /proc/self again, to write the maps below"),
+                SetDumpable(true).because("own /proc/self again, to write the maps below"),
                 DieWithParent.because("a change of user forgot it"),
             ]);
         }

@@ -81,6 +81,25 @@ impl Call for OpenAs {
     }
 }
 
+/// open(2) of a directory, only to go there later, kept as this descriptor until execve(2) closes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hold(pub PathBuf, pub i32);
+
+impl Call for Hold {
+    fn strace(&self) -> String {
+        let file = c_string(self.0.as_os_str());
+        format!("open({file}, O_PATH|O_DIRECTORY|O_CLOEXEC) = {}", self.1)
+    }
+
+    fn by_hand(&self) -> Shell {
+        Shell::Nothing("nsenter(1) does it")
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        kernel::hold(&self.0, self.1)
+    }
+}
+
 /// fchdir(2)
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fchdir(pub i32);

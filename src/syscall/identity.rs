@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid};
 
 use super::call::{Call, Shell, say};
-use crate::machine::kernel;
+use crate::machine::{kernel, keys};
 
 /// prctl(2): gives up a capability for all that this process will start.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,13 +82,15 @@ impl Call for Setresuid {
     }
 }
 
-/// prctl(2): lets /proc/self belong to this process again after a change of user.
+/// prctl(2): whether others of this user may look into this process, and /proc/self belongs to it. A
+/// change of user takes that away, execve(2) gives it back.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SetDumpable;
+pub struct SetDumpable(pub bool);
 
 impl Call for SetDumpable {
     fn strace(&self) -> String {
-        "prctl(PR_SET_DUMPABLE, SUID_DUMP_USER)".to_owned()
+        let how = if self.0 { "SUID_DUMP_USER" } else { "SUID_DUMP_DISABLE" };
+        format!("prctl(PR_SET_DUMPABLE, {how})")
     }
 
     fn by_hand(&self) -> Shell {
@@ -96,7 +98,33 @@ impl Call for SetDumpable {
     }
 
     fn perform(&self) -> nix::Result<()> {
-        nix::sys::prctl::set_dumpable(true)
+        nix::sys::prctl::set_dumpable(self.0)
+    }
+}
+
+/// keyctl(2): joins a new session keyring, which is empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinSessionKeyring;
+
+impl Call for JoinSessionKeyring {
+    fn strace(&self) -> String {
+        "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)".to_owned()
+    }
+
+    fn by_hand(&self) -> Shell {
+        // It gives one to the shell that starts it; not every machine has it.
+        Shell::line("! command -v keyctl >&2 || keyctl new_session >&2")
+    }
+
+    fn perform(&self) -> nix::Result<()> {
+        keys::join_session_keyring()
+    }
+
+    fn remedy(&self, errno: Errno) -> Option<String> {
+        if errno == Errno::EDQUOT {
+            return say("you have as many keys as you may, each sandbox one: see /proc/key-users");
+        }
+        None
     }
 }
 

@@ -18,9 +18,11 @@ use std::fmt;
 use std::ops::Deref;
 
 pub use call::{Call, Shell};
-pub use directory::{Chdir, Chroot, CloseFrom, Fchdir, Mkdir, MkdirAll, OpenAs};
+pub use directory::{Chdir, Chroot, CloseFrom, Fchdir, Hold, Mkdir, MkdirAll, OpenAs};
 pub use file::{Chown, CopyTree, Create, Flock, Rename, Symlink, Truncate, Write};
-pub use identity::{ClearGroups, DropCapability, MapIds, SetDumpable, Setresgid, Setresuid};
+pub use identity::{
+    ClearGroups, DropCapability, JoinSessionKeyring, MapIds, SetDumpable, Setresgid, Setresuid,
+};
 pub use location::Location;
 pub use mount::{Mount, MountSetattr, PivotRoot, Umount2};
 pub use namespace::{CLONE_NEWTIME, Sethostname, Setns, TimeOffset, Unshare};
@@ -62,13 +64,13 @@ calls! {
     // process.rs
     Fork CloneIntoNamespaces CloneIntoCgroup DieWithParent Setrlimit Setpriority PidfdOpen Execve
     // identity.rs
-    DropCapability ClearGroups Setresgid Setresuid SetDumpable MapIds
+    DropCapability ClearGroups Setresgid Setresuid SetDumpable JoinSessionKeyring MapIds
     // namespace.rs
     Unshare Setns Sethostname TimeOffset
     // mount.rs
     Mount MountSetattr Umount2 PivotRoot
     // directory.rs
-    Chroot Chdir OpenAs Fchdir CloseFrom Mkdir MkdirAll
+    Chroot Chdir OpenAs Hold Fchdir CloseFrom Mkdir MkdirAll
     // file.rs
     Create Chown Truncate Write Symlink CopyTree Rename Flock
     // net.rs

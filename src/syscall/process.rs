@@ -188,7 +188,7 @@ impl Call for Setpriority {
     }
 }
 
-/// pidfd_open(2) of this process, kept as this descriptor.
+/// pidfd_open(2) of this process, kept as this descriptor until execve(2) closes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PidfdOpen(pub i32, pub i32);
 

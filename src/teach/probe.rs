@@ -146,7 +146,7 @@ impl<'a> Task<'a> {
     pub fn run_joined(&self, pid: Pid) -> Result<Outcome, Error> {
         let command = self.shell(self.command.unwrap_or("true"));
         let options = Options { capture: true, timeout: Some(TIMEOUT), ..Options::default() };
-        outcome(run(&join::plan(pid.as_raw(), &command)?, options))
+        outcome(run(&join::plan(pid.as_raw(), &command, &self.lab.host)?, options))
     }
 }
 

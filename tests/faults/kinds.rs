@@ -15,12 +15,13 @@ use sandbox::run::{Fault, Options, run};
 use crate::common::sets::Set;
 use crate::{assert_nobody_is_left, assert_nothing_is_left, assert_swept, name, planned};
 
-pub(crate) const NAMES: [&str; 8] = [
+pub(crate) const NAMES: [&str; 9] = [
     "refused",
     "parent killed",
     "child killed",
     "both killed",
     "stopped",
+    "panicked",
     "SIGINT",
     "SIGTERM",
     "SIGHUP",
@@ -54,7 +55,7 @@ pub(crate) fn at_every_step(set: &Set, at: usize, counts: &mut Counts) {
         }
         refuse(&waits, step, ERRNOS[(step + at) % ERRNOS.len()], &what("refused"));
         counts[0] += 1;
-        match (step + at) % 6 {
+        match (step + at) % 7 {
             0 => counts[2] += u64::from(kill_child(&ends, step, &what("child killed"))),
             1 => {
                 kill_there(&waits, step, Whom::Both, &host, &what("both killed"));
@@ -64,8 +65,12 @@ pub(crate) fn at_every_step(set: &Set, at: usize, counts: &mut Counts) {
                 stop(&ends, step, &what("stopped"));
                 counts[4] += 1;
             }
+            3 => {
+                panic_there(&ends, step, &what("panicked"));
+                counts[5] += 1;
+            }
             which => {
-                let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP][which - 3];
+                let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP][which - 4];
                 send(&ends, step, signal, &what(signal.as_str()));
                 counts[which + 2] += 1;
             }
@@ -106,6 +111,25 @@ fn run_to(ready: &Ready, step: usize, mut there: impl FnMut() -> bool) -> Result
 fn stop(ready: &Ready, step: usize, what: &str) {
     let ended = run_to(ready, step, || false);
     assert!(matches!(ended, Err(Error::Stopped(Signal::SIGINT))), "{what}: {ended:?}");
+    assert_nobody_is_left(what);
+    assert_nothing_is_left(ready, what);
+}
+
+/// A panic of who is asked takes everything away, without a sweep.
+fn panic_there(ready: &Ready, step: usize, what: &str) {
+    // SAFETY: this process has one thread.
+    #[expect(unsafe_code)]
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Parent { child } => {
+            assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 101)), "{what}");
+        }
+        ForkResult::Child => {
+            std::panic::set_hook(Box::new(|_| ()));
+            let ended = run_to(ready, step, || panic!("as it was asked to"));
+            eprintln!("{what}: there was no panic: {ended:?}");
+            std::process::exit(1);
+        }
+    }
     assert_nobody_is_left(what);
     assert_nothing_is_left(ready, what);
 }

@@ -113,6 +113,15 @@ fn the_stage_that_contributors_are_shown_is_the_one_that_is_compiled() {
 }
 
 #[test]
+fn all_that_is_written_is_written_in_one_place() {
+    let writes = Regex::new(r"\b(e?print(ln)?|dbg)!|\banstream::(std|e?print)").unwrap();
+    let others = files("src").into_iter().filter(|file| !file.ends_with("show/talk.rs"));
+    for file in others {
+        assert!(!writes.is_match(&code_of(&file)), "{} writes: use show::line", file.display());
+    }
+}
+
+#[test]
 fn the_rooms_below_the_screen_print_nothing() {
     let prints = Regex::new(r"\b(e?print(ln)?|dbg)!|\banstream\b").unwrap();
     for room in ["machine", "syscall", "plan", "stages", "teach"] {
@@ -174,7 +183,7 @@ fn unsafe_is_where_the_architecture_says_it_is() {
     let lines = chapter.lines().filter_map(|line| line.strip_prefix("- `"));
     let named: BTreeSet<&str> = lines.map(|line| line.split('`').next().unwrap()).collect();
     let is_unsafe = Regex::new(r"\bunsafe(_code)?\b").unwrap();
-    let all = [files("src"), files("rootfs-fetch/src")].concat();
+    let all = [files("init"), files("src"), files("rootfs-fetch/src")].concat();
     let has = all.iter().filter(|file| is_unsafe.is_match(&code_of(file)));
     let has: BTreeSet<&str> = has.map(|file| file.to_str().unwrap()).collect();
     assert_eq!(has, named);

@@ -57,7 +57,7 @@ impl Summary {
 pub(super) fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Result<u8, Error> {
     if global.dry_run {
         let names = lessons.iter().map(|lesson| lesson.slug.as_str()).collect::<Vec<_>>();
-        anstream::println!("read and found in order: {}", names.join(", "));
+        show::line(format!("read and found in order: {}", names.join(", ")))?;
         return Ok(0);
     }
     let text = global.format == Format::Text;
@@ -69,7 +69,7 @@ pub(super) fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Re
     let progress = Progress::read();
     let mut summaries = Vec::new();
     if text {
-        anstream::println!("The lessons, and what of them works on this machine:\n");
+        show::line("The lessons, and what of them works on this machine:\n")?;
     }
     for lesson in lessons {
         let (skipped, error) = match &lab {
@@ -80,14 +80,14 @@ pub(super) fn list(lessons: &[Lesson], args: &LessonArgs, global: &Global) -> Re
             let has = |part: &&String| progress.has(&lesson.slug, part);
             let done = lesson.parts.iter().map(|part| &part.id).filter(has).count();
             let line = show::lesson_line(lesson, done, &skipped, error.as_deref());
-            anstream::print!("{line}");
+            show::print(line)?;
         }
         summaries.push(Summary::of(lesson, &skipped, error));
     }
     if text {
-        anstream::println!("\n`sandbox lesson 1` begins.");
+        show::line("\n`sandbox lesson 1` begins.")?;
     } else {
-        anstream::println!("{}", show::json(&Lessons { lessons: summaries }));
+        show::line(show::json(&Lessons { lessons: summaries }))?;
     }
     Ok(0)
 }

@@ -69,7 +69,7 @@ pub(super) fn chosen<'a>(
 /// A shell in the sandbox of a part, with a stand-in host around it.
 pub(super) fn break_out(part: &Part, lab: &Lab, terminal: TerminalArgs) -> Result<u8, Error> {
     if let Some(skip) = possible(part, lab)? {
-        anstream::print!("{}", show::skipped(&skip));
+        show::print(show::skipped(&skip))?;
         return Ok(125);
     }
     show::note("this is the sandbox on a stand-in host: break what you like; `exit` ends it");

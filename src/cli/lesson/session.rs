@@ -1,6 +1,6 @@
 //! Going through a lesson.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 use super::parts::{break_out, chosen};
 use crate::cli::terminal::TerminalArgs;
@@ -45,10 +45,10 @@ impl<'a> Session<'a> {
 
     /// For people.
     pub(super) fn text(&mut self, numbers: &[usize], opens_shell: bool) -> Result<(), Error> {
-        anstream::print!("{}", show::lesson_heading(self.lesson));
+        show::print(show::lesson_heading(self.lesson))?;
         let mut last = None;
         for (number, part) in chosen(self.lesson, numbers) {
-            anstream::print!("{}", show::part_heading(self.lesson, number, part));
+            show::print(show::part_heading(self.lesson, number, part))?;
             self.part(part)?;
             last = Some(part);
             let is_last = numbers.last() == Some(&number);
@@ -60,10 +60,10 @@ impl<'a> Session<'a> {
             self.shell(part)?;
         }
         if numbers.len() > 1 {
-            anstream::print!("{}", show::lesson_end(self.lesson));
+            show::print(show::lesson_end(self.lesson))?;
         }
         self.report.left_behind = self.left_behind()?;
-        anstream::print!("{}", show::tally(&self.report.claims, &self.report.left_behind));
+        show::print(show::tally(&self.report.claims, &self.report.left_behind))?;
         Ok(())
     }
 
@@ -71,17 +71,17 @@ impl<'a> Session<'a> {
         let mut report = PartReport::of(part);
         report.skipped = possible(part, &self.lab)?;
         if let Some(skip) = &report.skipped {
-            anstream::print!("{}", show::skipped(skip));
+            show::print(show::skipped(skip))?;
             self.report.add(part, report);
             return Ok(());
         }
-        let given = self.prediction(part);
+        let given = self.prediction(part)?;
         look(part, &self.lab, &mut report, &mut |_| ())?;
-        anstream::print!("{}", show::report(part, &report));
+        show::print(show::report(part, &report))?;
         if let Some(predict) = &report.predict {
-            anstream::println!("{}", show::answer(predict, given));
+            show::line(show::answer(predict, given))?;
         }
-        anstream::print!("{}", show::learned(part));
+        show::print(show::learned(part))?;
         if report.holds() {
             self.progress.add(&self.lesson.slug, &part.id);
         }
@@ -90,13 +90,13 @@ impl<'a> Session<'a> {
     }
 
     /// Asks the question of a part. Returns the answer, counted from 0.
-    fn prediction(&self, part: &Part) -> Option<usize> {
-        let predict = part.predict.as_ref()?;
-        anstream::print!("{}", show::prediction(predict));
-        let line = if self.asks { ask("  > ") } else { String::new() };
-        anstream::println!();
-        let number = line.trim().parse::<usize>().ok()?.checked_sub(1)?;
-        if number < predict.options.len() { Some(number) } else { None }
+    fn prediction(&self, part: &Part) -> Result<Option<usize>, Error> {
+        let Some(predict) = &part.predict else { return Ok(None) };
+        show::print(show::prediction(predict))?;
+        let line = if self.asks { ask("  > ")? } else { String::new() };
+        show::line("")?;
+        let number = line.trim().parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        Ok(number.filter(|number| *number < predict.options.len()))
     }
 
     /// What the student wants to do after a part. `false` for no more.
@@ -106,10 +106,10 @@ impl<'a> Session<'a> {
         loop {
             let prompt =
                 format!("Enter {next} · s shell here · t try to break out{hint} · q quit > ");
-            match ask(&prompt).trim_end_matches('\n') {
+            match ask(&prompt)?.trim_end_matches('\n') {
                 "s" => self.shell(part)?,
                 "t" => drop(break_out(part, &self.lab, self.terminal)?),
-                "h" => anstream::println!("  {}", part.try_it.as_deref().unwrap_or_default()),
+                "h" => show::line(format!("  {}", part.try_it.as_deref().unwrap_or_default()))?,
                 "q" => return Ok(false),
                 answer if answer.trim().is_empty() => return Ok(true),
                 _ => {}
@@ -143,32 +143,38 @@ impl<'a> Session<'a> {
             self.report.add(part, report);
         }
         self.report.left_behind = self.left_behind()?;
-        anstream::println!("{}", show::json(&self.report));
+        show::line(show::json(&self.report))?;
         Ok(())
     }
 
     /// For programs, as it happens: an [`Event`] a line; with `calls`, each system call too.
     pub(super) fn jsonl(&mut self, numbers: &[usize], calls: bool) -> Result<(), Error> {
         if calls {
-            self.lab.watch = Some(|made| line(&Event::from(made)));
+            self.lab.watch = Some(|made| drop(line(&Event::from(made))));
         }
         let (lesson, slug) = (self.lesson.lesson, self.lesson.slug.clone());
-        line(&Event::Lesson { lesson, slug, title: self.lesson.title.clone() });
+        line(&Event::Lesson { lesson, slug, title: self.lesson.title.clone() })?;
         for (_, part) in chosen(self.lesson, numbers) {
-            let report = examine(part, &self.lab, &mut |event| line(&event))?;
+            let mut printed = Ok(());
+            let report = examine(part, &self.lab, &mut |event| {
+                if printed.is_ok() {
+                    printed = line(&event);
+                }
+            });
+            printed?;
+            let report = report?;
             self.report.add(part, report);
         }
         let left_behind = self.left_behind()?;
-        line(&Event::LessonEnd { claims: self.report.claims, left_behind });
-        Ok(())
+        line(&Event::LessonEnd { claims: self.report.claims, left_behind })
     }
 
     /// For books.
     pub(super) fn markdown(&mut self, numbers: &[usize]) -> Result<(), Error> {
-        anstream::println!("{}", show::lesson_markdown(self.lesson));
+        show::line(show::lesson_markdown(self.lesson))?;
         for (number, part) in chosen(self.lesson, numbers) {
             let report = examine(part, &self.lab, &mut |_| ())?;
-            anstream::print!("{}", show::part_markdown(number, part, &report));
+            show::print(show::part_markdown(number, part, &report))?;
             self.report.add(part, report);
         }
         Ok(())
@@ -179,17 +185,16 @@ impl<'a> Session<'a> {
     }
 }
 
-fn line(event: &Event) {
-    anstream::println!("{}", serde_json::to_string(event).unwrap_or_default());
+fn line(event: &Event) -> Result<(), Error> {
+    show::line(serde_json::to_string(event).unwrap_or_default())
 }
 
 /// One line from the terminal; the end of the input is `q`.
-fn ask(prompt: &str) -> String {
-    anstream::print!("{prompt}");
-    let _ = std::io::stdout().flush();
+fn ask(prompt: &str) -> Result<String, Error> {
+    show::print(prompt)?;
     let mut line = String::new();
     match std::io::stdin().lock().read_line(&mut line) {
-        Ok(1..) => line,
-        _ => "q".to_owned(),
+        Ok(1..) => Ok(line),
+        _ => Ok("q".to_owned()),
     }
 }
