@@ -81,7 +81,8 @@ fn few_descriptors_are_enough_or_it_is_said_that_they_are_not() {
                 let ran = after(who, &format!("ulimit -n {limit}"), &args);
                 let said = ran.said().contains("error") || ran.said().contains("open");
                 assert!(ran.status == 0 || said, "{limit}: {} {}", ran.status, ran.stderr);
-                assert_eq!(ran.status == 0, ran.stdout == "ran\n", "{limit}: {}", ran.stdout);
+                // What cannot be taken away at the end is said too, and left to `clean`.
+                assert!(ran.status != 0 || ran.stdout == "ran\n", "{limit}: {}", ran.stdout);
             }
         }
         who.run(&["clean"]).succeeds();

@@ -143,9 +143,20 @@ extern "C" fn pass_on(number: libc::c_int, about: *mut libc::siginfo_t, _: *mut 
         send(child, if child < 0 { libc::SIGKILL } else { number });
     }
     if number == libc::SIGTSTP {
-        send(Pid::this().as_raw(), libc::SIGSTOP);
+        stop();
     }
     Errno::set_raw(errno);
+}
+
+/// Stops as by the signal itself: so whoever minds this job knows that it was the terminal's, and
+/// where nobody does, nothing stops.
+fn stop() {
+    let default = libc::sigaction { sa_sigaction: libc::SIG_DFL, ..handler() };
+    act(libc::SIGTSTP, &default);
+    send(Pid::this().as_raw(), libc::SIGTSTP);
+    let stopping: SigSet = [Signal::SIGTSTP].into_iter().collect();
+    let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&stopping), None);
+    act(libc::SIGTSTP, &handler());
 }
 
 /// Whether it is a terminal's, which has sent it to all processes on it.

@@ -46,8 +46,8 @@ impl Terminal {
         let keyboard = File::from(keyboard);
         // setsid(1) makes the terminal the controlling one.
         let mut program = who.command("/usr/bin/setsid");
-        // Who started the tests may have told everybody to ignore Ctrl-C.
-        program.args(["--ctty", "--wait", "env", "--default-signal=INT,QUIT,TSTP,TTIN,TTOU"]);
+        // Who started the tests may have told everybody to ignore some.
+        program.args(["--ctty", "--wait", "env", "--default-signal=HUP,INT,QUIT,TSTP,TTIN,TTOU"]);
         program.arg(wanted.get_program()).args(wanted.get_args());
         program.envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?))));
         program.env("TERM", "xterm").stdin(slave.try_clone().unwrap());
