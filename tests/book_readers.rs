@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::{Who, everybody};
+use common::{Who, everybody, everybody_at_once};
 use nix::sys::signal::{Signal, kill};
 use served::{Served, alive, assert_nothing_left, descendants, read, until};
 use tungstenite::client::IntoClientRequest;
@@ -70,7 +70,7 @@ fn a_part_runs_and_shows_both_sides() {
 
 #[test]
 fn a_reader_who_goes_away_leaves_nothing() {
-    everybody("a reader who goes away", |who| {
+    everybody_at_once("a reader who goes away", |who| {
         let server = served(who);
         let cookie = server.enter();
         let stream = server.ask_for(&cookie, "namespaces.init");
@@ -269,7 +269,7 @@ fn a_thousand_terminals_are_a_few_and_many_refusals() {
 
 #[test]
 fn half_sent_requests_keep_nobody_else_waiting_and_are_given_up() {
-    everybody("half-sent requests", |who| {
+    everybody_at_once("half-sent requests", |who| {
         let server = Served::start(who, &[]);
         let cookie = server.enter();
         let halves: Vec<TcpStream> = (0..200)
@@ -301,7 +301,7 @@ fn half_sent_requests_keep_nobody_else_waiting_and_are_given_up() {
 
 #[test]
 fn whoever_does_not_read_what_they_asked_for_is_let_go() {
-    everybody("answers that nobody reads", |who| {
+    everybody_at_once("answers that nobody reads", |who| {
         let server = Served::start(who, &[]);
         let mut stream = server.connect();
         stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();

@@ -148,6 +148,14 @@ pub fn everybody(test: &str, act: impl Fn(&Who)) {
     as_user(test, &act);
 }
 
+/// The same side by side, for who mostly waits.
+pub fn everybody_at_once(test: &str, act: impl Fn(&Who) + Sync) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| as_root(test, &act));
+        as_user(test, &act);
+    });
+}
+
 pub fn as_root(test: &str, act: impl Fn(&Who)) {
     let test = format!("{test}, as root");
     if !nix::unistd::geteuid().is_root() {
