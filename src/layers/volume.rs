@@ -54,11 +54,15 @@ impl Volume {
     /// Looks for the place in the root, where links on the way lead.
     ///
     /// # Errors
-    /// [`Error::Usage`] when links on the way go round in circles.
+    /// [`Error::Usage`] when they lead nowhere.
     pub fn find_target(&mut self, root: &View) -> Result<(), Error> {
-        let target = root.follow(&self.target).ok_or_else(|| {
-            let problem =
-                format!("`{}` is a link that leads back to itself", self.target.display());
+        let target = root.follow(&self.target).map_err(|errno| {
+            let problem = match errno {
+                Errno::ELOOP => "is a link that leads back to itself",
+                Errno::ENOTDIR => "leads through a file",
+                _ => "leads through what is not there",
+            };
+            let problem = format!("`{}` {problem}", self.target.display());
             Error::usage(problem, "name its real place in the root")
         })?;
         self.target = target;
