@@ -11,9 +11,16 @@ const MOST: u32 = 10;
 /// The most addresses that are told apart. More count as one.
 const ADDRESSES: usize = 1024;
 
-/// The wrong ones of this second.
+/// All of them.
 #[derive(Default)]
-pub(super) struct Guesses(Mutex<(Option<Instant>, HashMap<Option<IpAddr>, u32>)>);
+pub(super) struct Guesses(Mutex<Wrong>);
+
+/// Those of one second.
+#[derive(Default)]
+struct Wrong {
+    since: Option<Instant>,
+    from: HashMap<Option<IpAddr>, u32>,
+}
 
 impl Guesses {
     /// Whether nothing more is looked at from there for now.
@@ -27,16 +34,14 @@ impl Guesses {
     }
 
     fn add(&self, from: IpAddr, more: u32) -> u32 {
-        let mut guesses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, wrong) = &mut *guesses;
-        if since.is_none_or(|since| since.elapsed() >= Duration::from_secs(1)) {
-            *since = Some(Instant::now());
-            wrong.clear();
+        let mut wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if wrong.since.is_none_or(|since| since.elapsed() >= Duration::from_secs(1)) {
+            *wrong = Wrong { since: Some(Instant::now()), from: HashMap::new() };
         }
-        let told_apart = wrong.len() < ADDRESSES || wrong.contains_key(&Some(from));
-        let wrong = wrong.entry(told_apart.then_some(from)).or_default();
-        *wrong += more;
-        *wrong
+        let told_apart = wrong.from.len() < ADDRESSES || wrong.from.contains_key(&Some(from));
+        let known = wrong.from.entry(told_apart.then_some(from)).or_default();
+        *known += more;
+        *known
     }
 }
 
