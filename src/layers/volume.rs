@@ -150,8 +150,14 @@ impl ValueParserFactory for Volume {
 impl fmt::Display for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = self.source.as_deref().unwrap_or(Path::new("")).display();
-        let read_only = if self.read_only { ":ro" } else { "" };
-        write!(f, "{source}:{}{read_only}", self.target.display())
+        let target = self.target.as_os_str().as_bytes();
+        let how = match self.read_only {
+            true => ":ro",
+            // A name may end in what looks like such a word.
+            false if target.ends_with(b":ro") || target.ends_with(b":rw") => ":rw",
+            false => "",
+        };
+        write!(f, "{source}:{}{how}", self.target.display())
     }
 }
 
@@ -182,6 +188,14 @@ mod tests {
         }
         for wrong in ["a", "a:b", ":/b", "a:/", "a:/b/../c", "a:b:ro"] {
             assert!(wrong.parse::<Volume>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_the_same() {
+        for text in ["a:/b", "a:/b:ro", "a:/b:ro/", "a:/:rw:rw", "a:/b:ro:ro"] {
+            let volume: Volume = text.parse().unwrap();
+            assert_eq!(volume.to_string().parse(), Ok(volume), "{text}");
         }
     }
 }
