@@ -217,7 +217,9 @@ fn a_terminal_reaches_neither_the_program_nor_the_environment_of_whoever_serves(
         let server = Served::of(
             command
                 .args(["--die-with-parent", &tests, "book", "--port", "0"])
-                .env("SECRET_OF_WHOEVER_SERVES", "hunter2"),
+                .env("SECRET_OF_WHOEVER_SERVES", "hunter2")
+                .env("XDG_CONFIG_HOME", "/where/whoever/serves/has/it")
+                .env("LC_NAME", "C"),
         );
         let cookie = server.enter();
         for part in ["namespaces.uts", "chroot.chroot", "namespaces.init"] {
@@ -227,6 +229,14 @@ fn a_terminal_reaches_neither_the_program_nor_the_environment_of_whoever_serves(
             socket.send(Message::Binary(attack.as_slice().into())).unwrap();
             let printed = wait_for(&mut socket, "tried");
             assert!(!printed.contains("hunter2"), "{part}: {printed}");
+        }
+        // Nor what process 1 of the stand-in host was started with.
+        let mut socket = terminal(&server, &cookie, "namespaces.uts");
+        let look = b"for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/environ; done; echo loo''ked\r";
+        socket.send(Message::Binary(look.as_slice().into())).unwrap();
+        let printed = wait_for(&mut socket, "looked");
+        for name in ["SANDBOX_PROGRAM=", "XDG_", "LC_", &who.home().display().to_string()] {
+            assert!(!printed.contains(name), "{name} in {printed}");
         }
         drop(server);
         let after = std::fs::metadata(&own).unwrap();

@@ -7,7 +7,9 @@ mod common;
 #[path = "common/served.rs"]
 mod served;
 
-use std::time::Duration;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use common::{as_root, as_user, everybody};
 use sandbox::cgroups::{Hierarchies, Version};
@@ -44,6 +46,31 @@ fn a_request_with_a_foreign_host_is_refused() {
         }
         let answer = server.get("/", &[&cookie, &format!("Host: localhost:{port}")]);
         assert_eq!(answer.status, 200);
+    });
+}
+
+#[test]
+fn a_request_that_says_twice_for_whom_it_is_or_names_another_server_is_refused() {
+    everybody("two hosts", |who| {
+        let server = Served::start(who, &[]);
+        let cookie = server.enter();
+        let (host, origin) = (format!("Host: {}", server.host), server.origin());
+        for (first, second) in [
+            (host.as_str(), "Host: evil.example"),
+            (&host, &host),
+            (&origin, "Origin: http://evil.example"),
+            (&origin, &origin),
+        ] {
+            let answer = server.get("/", &[&cookie, first, second]);
+            assert_eq!(answer.status, 400, "{first}, {second}: {answer:?}");
+        }
+        for (line, status) in [
+            (format!("http://{}/", server.host), 200),
+            ("http://evil.example/".to_owned(), 421),
+            (format!("http://reader@{}/", server.host), 421),
+        ] {
+            assert_eq!(server.get(&line, &[&cookie]).status, status, "{line}");
+        }
     });
 }
 
@@ -216,6 +243,52 @@ fn others_are_asked_for_the_password_that_was_shown() {
         assert_eq!(limited, who.may_make_cgroups(), "{shown}");
         assert_eq!(shown.contains("no terminals: no cgroup can be had"), !limited, "{shown}");
         assert_nothing_left(who);
+    });
+}
+
+/// Opens a page as a reader while many others are there who are none.
+fn assert_no_wait(server: &Served, cookie: &str, strangers: &str) {
+    let begun = Instant::now();
+    assert_eq!(server.get("/", &[cookie]).status, 200);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "{strangers}: {took:?}");
+}
+
+#[test]
+fn neither_guesses_nor_idle_connections_keep_a_reader_waiting() {
+    everybody("strangers", |who| {
+        let server = Served::start(who, &[]);
+        let cookie = server.enter();
+        let guesses: Vec<TcpStream> = (0..560)
+            .map(|_| {
+                let mut stream = server.connect();
+                let request = server.request("GET", "/?key=wrong", &[], "");
+                stream.write_all(request.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        assert_no_wait(&server, &cookie, "guesses");
+        drop(guesses);
+        let idle: Vec<TcpStream> = (0..520).map(|_| server.connect()).collect();
+        assert_no_wait(&server, &cookie, "idle connections");
+        assert_eq!(server.get("/", &[&server.enter()]).status, 200);
+        drop(idle);
+    });
+}
+
+#[test]
+fn many_wrong_passwords_are_not_looked_at_and_nobody_waits_for_it() {
+    as_user("wrong passwords", |who| {
+        let server = Served::start(who, &["--listen", "127.0.0.1"]);
+        let begun = Instant::now();
+        let origin = server.origin();
+        let guess = |_| server.post("/", &[&origin], "key=wrong").status;
+        let answers: Vec<u16> = (0..100).map(guess).collect();
+        let looked_at = answers.iter().filter(|status| **status == 403).count();
+        let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+        assert!(looked_at <= 10 * (seconds + 2), "{looked_at} in {seconds} s");
+        assert_eq!(answers.iter().filter(|status| **status == 429).count(), 100 - looked_at);
+        assert!(seconds < 10, "{seconds} s");
     });
 }
 

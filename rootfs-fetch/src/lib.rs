@@ -44,7 +44,7 @@ pub use archive::upper::write_tar;
 pub use error::Error;
 pub use progress::Progress;
 pub use root::elf;
-pub use root::resolve::resolve_in;
+pub use root::resolve::{path_parts, resolve_in};
 pub use store::fetch::{Fetch, Source};
 pub use store::verify::Verified;
 pub use store::{Listed, Rootfs, Store};

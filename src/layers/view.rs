@@ -1,8 +1,10 @@
 //! What a root will show, before it is there: its layers, and what is mounted over them.
 
-use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use rootfs_fetch::path_parts;
 
 use super::look::look_up;
 
@@ -53,6 +55,13 @@ impl View {
         self.made.extend_from_slice(made);
     }
 
+    /// The same without what is mounted there.
+    pub fn without(&self, at: &Path) -> View {
+        let mut view = self.clone();
+        view.mounts.retain(|mounted| mounted.at != at || at == Path::new("/"));
+        view
+    }
+
     /// The mount that shows what is at this path.
     pub fn mount(&self, path: &Path) -> Option<&Mounted> {
         self.mounts.iter().rev().find(|mounted| path.starts_with(&mounted.at))
@@ -77,42 +86,55 @@ impl View {
         }
     }
 
-    /// Where a path leads in this root, when links are followed; none where they go round in circles.
-    pub fn follow(&self, path: &Path) -> Option<PathBuf> {
+    /// Where a path leads in this root, when links are followed. What is not there at its end can
+    /// still be made.
+    ///
+    /// # Errors
+    /// ELOOP for links that go round in circles, ENOTDIR for a way through a file, ENOENT for one back
+    /// from what is not there.
+    pub fn follow(&self, path: &Path) -> Result<PathBuf, Errno> {
         let mut reached = PathBuf::from("/");
-        let mut rest: Vec<OsString> = names(path).rev().collect();
+        let mut rest = path_parts(path);
         let mut links = 0;
-        while let Some(name) = rest.pop() {
-            if name == ".." {
+        while let Some(part) = rest.pop() {
+            match self.look(&reached) {
+                Some(Shown::Directory) => {}
+                None if part != ".." => {}
+                None => return Err(Errno::ENOENT),
+                Some(_) => return Err(Errno::ENOTDIR),
+            }
+            if part.is_empty() || part == "." {
+                continue;
+            }
+            if part == ".." {
                 reached.pop();
                 continue;
             }
-            let here = reached.join(name);
+            let here = reached.join(part);
             let Some(Shown::Link(to)) = self.look(&here) else {
                 reached = here;
                 continue;
             };
             links += 1;
             if links > MAX_LINKS {
-                return None;
+                return Err(Errno::ELOOP);
             }
             if to.is_absolute() {
                 reached = PathBuf::from("/");
             }
-            rest.extend(names(&to).rev());
+            rest.extend(path_parts(&to));
         }
-        Some(reached)
+        Ok(reached)
     }
-}
-
-fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
-    let named = |part: &Component| matches!(part, Component::Normal(_) | Component::ParentDir);
-    path.components().filter(named).map(|part| OsStr::to_owned(part.as_os_str()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::symlink;
+
+    use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -137,11 +159,79 @@ mod tests {
         let mut view = View::of(mounted("/", &root));
         view.add(mounted("/mnt", &volume), &[]);
         let follow = |path: &str| view.follow(Path::new(path));
-        assert_eq!(follow("/var/run/x"), Some("/run/x".into()));
-        assert_eq!(follow("/up/x"), Some("/run/x".into()));
-        assert_eq!(follow("/mnt/link/x"), Some("/mnt/there/x".into()));
-        assert_eq!(follow("/round/x"), None);
+        assert_eq!(follow("/var/run/x"), Ok("/run/x".into()));
+        assert_eq!(follow("/up/x"), Ok("/run/x".into()));
+        assert_eq!(follow("/mnt/link/x"), Ok("/mnt/there/x".into()));
+        assert_eq!(follow("/round/x"), Err(Errno::ELOOP));
         assert_eq!(view.look(Path::new("/mnt/there")), Some(Shown::Directory));
         assert_eq!(view.look(Path::new("/mnt/nothing")), None);
+    }
+
+    /// A path of a few names, some of which are there.
+    fn path() -> impl Strategy<Value = String> {
+        let parts = prop::sample::select(vec!["a", "b", "c", "d", "..", ".", ""]);
+        let path = prop::collection::vec(parts, 1..5).prop_map(|parts| parts.join("/"));
+        path.prop_map(|path| if path.is_empty() { "/".to_owned() } else { path })
+    }
+
+    /// What is put where: a directory, a file, or a link that leads there.
+    fn tree() -> impl Strategy<Value = Vec<(PathBuf, Option<String>, bool)>> {
+        let names = prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d"]), 1..4);
+        let place = names.prop_map(|names| names.iter().collect());
+        prop::collection::vec((place, prop::option::of(path()), any::<bool>()), 1..24)
+    }
+
+    /// Where the kernel says that it leads.
+    fn kernel(root: &Path, path: &str) -> Result<PathBuf, Errno> {
+        let opened = fs::File::open(root).unwrap();
+        let how = OpenHow::new().flags(OFlag::O_PATH).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        let found = loop {
+            match openat2(&opened, path, how) {
+                // Somebody renamed something, somewhere, meanwhile.
+                Err(Errno::EAGAIN) => {}
+                found => break found?,
+            }
+        };
+        let found = fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).unwrap();
+        Ok(Path::new("/").join(found.strip_prefix(root).unwrap()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_path_leads_where_the_kernel_says(
+            tree in tree(),
+            paths in prop::collection::vec(path(), 20),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().canonicalize().unwrap().join("root");
+            fs::create_dir(&root).unwrap();
+            for (place, link, is_file) in tree {
+                // What is in the way of another is left out, and no link is followed out of the tree.
+                let place = root.join(place);
+                if place.parent().is_none_or(|dir| dir.canonicalize().ok().as_deref() != Some(dir)) {
+                    continue;
+                }
+                let _ = match (link, is_file) {
+                    (Some(to), _) => symlink(to, place),
+                    (None, true) => fs::write(place, ""),
+                    (None, false) => fs::create_dir(place),
+                };
+            }
+            let view = View::of(Mounted {
+                at: "/".into(),
+                layers: vec![root.clone()],
+                is_file: false,
+                writable: true,
+            });
+            for path in &paths {
+                // What is not there can be made, and to the kernel it is not there.
+                let ours = view.follow(Path::new(path)).and_then(|found| {
+                    view.look(&found).map(|_| found).ok_or(Errno::ENOENT)
+                });
+                prop_assert_eq!(ours, kernel(&root, path), "{}", path);
+            }
+        }
     }
 }

@@ -54,11 +54,15 @@ impl Volume {
     /// Looks for the place in the root, where links on the way lead.
     ///
     /// # Errors
-    /// [`Error::Usage`] when links on the way go round in circles.
+    /// [`Error::Usage`] when they lead nowhere.
     pub fn find_target(&mut self, root: &View) -> Result<(), Error> {
-        let target = root.follow(&self.target).ok_or_else(|| {
-            let problem =
-                format!("`{}` is a link that leads back to itself", self.target.display());
+        let target = root.follow(&self.target).map_err(|errno| {
+            let problem = match errno {
+                Errno::ELOOP => "is a link that leads back to itself",
+                Errno::ENOTDIR => "leads through a file",
+                _ => "leads through what is not there",
+            };
+            let problem = format!("`{}` {problem}", self.target.display());
             Error::usage(problem, "name its real place in the root")
         })?;
         self.target = target;
@@ -146,8 +150,14 @@ impl ValueParserFactory for Volume {
 impl fmt::Display for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = self.source.as_deref().unwrap_or(Path::new("")).display();
-        let read_only = if self.read_only { ":ro" } else { "" };
-        write!(f, "{source}:{}{read_only}", self.target.display())
+        let target = self.target.as_os_str().as_bytes();
+        let how = match self.read_only {
+            true => ":ro",
+            // A name may end in what looks like such a word.
+            false if target.ends_with(b":ro") || target.ends_with(b":rw") => ":rw",
+            false => "",
+        };
+        write!(f, "{source}:{}{how}", self.target.display())
     }
 }
 
@@ -178,6 +188,14 @@ mod tests {
         }
         for wrong in ["a", "a:b", ":/b", "a:/", "a:/b/../c", "a:b:ro"] {
             assert!(wrong.parse::<Volume>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_the_same() {
+        for text in ["a:/b", "a:/b:ro", "a:/b:ro/", "a:/:rw:rw", "a:/b:ro:ro"] {
+            let volume: Volume = text.parse().unwrap();
+            assert_eq!(volume.to_string().parse(), Ok(volume), "{text}");
         }
     }
 }

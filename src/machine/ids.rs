@@ -102,6 +102,8 @@ fn apart_from(own: u32, ids: &[Range]) -> Vec<Range> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -123,5 +125,74 @@ mod tests {
         let some = there("0 1000 1\n1 100000 65536\n");
         assert_eq!(within(&[(100_000, 65_536)], &some), []);
         assert_eq!(within(&[(1, 70_000)], &some), [(1, 65_536)]);
+    }
+
+    /// Text as it might stand in /etc/subuid, and any other.
+    fn text() -> impl Strategy<Value = String> {
+        let number = prop_oneof![0..200_u32, (u32::MAX - 200)..=u32::MAX, any::<u32>()];
+        let owner = prop::sample::select(vec!["me", "you", "1000", ""]);
+        let line = prop_oneof![
+            4 => (owner, number.clone(), number).prop_map(|(o, f, c)| format!("{o}:{f}:{c}")),
+            1 => any::<String>(),
+        ];
+        prop::collection::vec(line, 0..8).prop_map(|lines| lines.join("\n"))
+    }
+
+    /// The own id and ranges near each other, and near both ends.
+    fn own() -> impl Strategy<Value = u32> {
+        prop_oneof![0..250_u32, (u32::MAX - 250)..u32::MAX]
+    }
+
+    fn holds(ranges: &[Range], id: u32) -> bool {
+        ranges.iter().any(|(first, count)| id >= *first && id - first < *count)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_the_files_can_be_read(
+            text in text(),
+            map in any::<String>(),
+            uid in any::<u32>(),
+        ) {
+            let _ = within(&owned(&text, uid, Some("me")), &there(&map));
+        }
+
+        #[test]
+        fn no_id_is_mapped_twice_and_none_is_lost(text in text(), own in own()) {
+            let ranges = owned(&text, 1000, Some("me"));
+            let map = map(own, &ranges);
+            prop_assert_eq!(map[0], (0, own, 1));
+            let (mut inside, mut outside) = (0_u64, Vec::new());
+            for (first, out, count) in &map {
+                prop_assert_eq!(u64::from(*first), inside, "{:?}", &map);
+                inside += u64::from(*count);
+                outside.push((u64::from(*out), u64::from(*out) + u64::from(*count)));
+            }
+            outside.sort_unstable();
+            prop_assert!(outside.is_sorted_by(|a, b| a.1 <= b.0), "{:?}", &map);
+            let mapped: Vec<Range> = map.iter().map(|(_, out, count)| (*out, *count)).collect();
+            let ends = map.iter().map(|(_, out, count)| out.wrapping_add(*count));
+            let told = text.split([':', '\n']).filter_map(|number| number.parse::<u32>().ok());
+            for id in ends.chain(told).flat_map(|id| [id.wrapping_sub(1), id, id.wrapping_add(1)]) {
+                let is_ours = id == own || holds(&ranges, id);
+                prop_assert_eq!(holds(&mapped, id), is_ours, "{} of {:?}", id, &map);
+            }
+        }
+
+        #[test]
+        fn what_is_merged_is_what_stands_there(text in text(), id in own()) {
+            let ranges = owned(&text, 1000, Some("me"));
+            let stands = text.lines().any(|line| {
+                let parts: Vec<&str> = line.trim().split(':').collect();
+                let [owner, first, count] = parts[..] else { return false };
+                let (Ok(first), Ok(count)) = (first.parse::<u64>(), count.parse::<u64>()) else {
+                    return false;
+                };
+                let is_range = first + count <= u64::from(u32::MAX);
+                ["me", "1000"].contains(&owner) && is_range && (first..first + count).contains(&id.into())
+            });
+            prop_assert_eq!(holds(&ranges, id), stands, "{:?}", &ranges);
+            prop_assert!(ranges.is_sorted_by(|a, b| a.0 + a.1 < b.0), "{:?}", &ranges);
+        }
     }
 }

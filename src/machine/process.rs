@@ -1,6 +1,8 @@
 //! Other processes of this machine.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
 
 /// When a process began, in clock ticks since boot: with its number it names one process, and no
 /// later one that gets the same number. The 22nd field of proc_pid_stat(5).
@@ -21,6 +23,21 @@ pub fn is_dying(pid: i32) -> bool {
         u64::from_str_radix(mask.trim(), 16).ok()
     });
     flags.is_some_and(|flags| flags & EXITING != 0) || pending.any(|mask| mask & KILLED != 0)
+}
+
+/// Overwrites the environment that this process was started with, which /proc/PID/environ shows. From here
+/// on it has none.
+///
+/// # Errors
+/// When it cannot be found or written.
+pub fn forget_environment() -> io::Result<()> {
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let address = |number| field(pid, number).and_then(|address| address.parse::<u64>().ok());
+    let (Some(begin), Some(end)) = (address(50), address(51)) else {
+        return Err(io::Error::other("/proc does not say where the environment is"));
+    };
+    let zeros = vec![0; usize::try_from(end.saturating_sub(begin)).unwrap_or_default()];
+    OpenOptions::new().write(true).open("/proc/self/mem")?.write_all_at(&zeros, begin)
 }
 
 /// A field of proc_pid_stat(5), as that counts them, after the second.

@@ -9,14 +9,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Form;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use axum::{Extension, Form};
 use serde::Deserialize;
 
+use super::client::Client;
+use super::guesses::Guesses;
 use super::head::head;
 use super::reader::Reader;
 use super::secret::{password, random, same};
@@ -40,8 +42,7 @@ pub(super) struct Access {
     /// Whether others than this machine are served.
     open: bool,
     readers: Mutex<VecDeque<Reader>>,
-    /// One guess at a time.
-    guess: tokio::sync::Mutex<()>,
+    guesses: Guesses,
 }
 
 /// What those see who come without the key.
@@ -75,7 +76,7 @@ impl Access {
             once: Mutex::default(),
             open,
             readers: Mutex::default(),
-            guess: tokio::sync::Mutex::default(),
+            guesses: Guesses::default(),
         }
     }
 
@@ -163,14 +164,20 @@ impl Access {
 /// Lets in who may come in.
 pub(super) async fn check(
     State(access): State<Arc<Access>>,
+    Extension(client): Extension<Client>,
     request: Request,
     next: Next,
 ) -> Response {
     let access = &*access;
     let headers = request.headers();
+    if [header::HOST, header::ORIGIN].iter().any(|name| headers.get_all(name).iter().count() > 1) {
+        return refuse(StatusCode::BAD_REQUEST, "there is more than one Host or Origin");
+    }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(host) = text(header::HOST).filter(|host| access.is_host(host)).map(str::to_owned)
-    else {
+    // A request line may name a server too.
+    let named = request.uri().authority().is_none_or(|server| access.is_host(server.as_str()));
+    let host = text(header::HOST).filter(|host| named && access.is_host(host));
+    let Some(host) = host.map(str::to_owned) else {
         return refuse(StatusCode::MISDIRECTED_REQUEST, "this server does not go by that name");
     };
     let origin = text(header::ORIGIN).map(str::to_owned);
@@ -187,18 +194,29 @@ pub(super) async fn check(
     };
     // An address with a key leads on to one without, for those too who are in already.
     let keyed = request.uri().path() == "/" && key_in(request.uri()).is_some() && !access.open;
+    if reader.is_some() {
+        client.is_reader();
+    }
     if let Some(reader) = reader.filter(|_| !keyed) {
         request.extensions_mut().insert(reader);
         return with_head(next.run(request).await);
     }
     let answer = match (request.uri().path(), access.open) {
         ("/", false) => match key_in(request.uri()) {
-            Some(key) => tried(access, &key).await,
-            None => closed(access),
+            Some(key) if access.is_key(key.trim()) => access.welcome(),
+            _ => closed(access),
         },
         ("/", true) if request.method() == Method::POST => {
             match axum::RequestExt::extract::<Form<Key>, _>(request).await {
-                Ok(Form(Key { key })) => tried(access, &key).await,
+                // A password is shorter than a key, which nobody can guess.
+                Ok(Form(Key { .. })) if access.guesses.too_many(client.address) => {
+                    refuse(StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords: wait a second")
+                }
+                Ok(Form(Key { key })) if !access.is_key(key.trim()) => {
+                    access.guesses.count(client.address);
+                    closed(access)
+                }
+                Ok(_) => access.welcome(),
                 Err(_) => closed(access),
             }
         }
@@ -229,16 +247,6 @@ async fn whole(request: Request) -> Result<Request, Response> {
 
 fn key_in(uri: &Uri) -> Option<String> {
     axum::extract::Query::<Key>::try_from_uri(uri).ok().map(|key| key.0.key)
-}
-
-async fn tried(access: &Access, key: &str) -> Response {
-    if access.is_key(key.trim()) {
-        return access.welcome();
-    }
-    // A second for each wrong guess, and no two at once.
-    let _one_at_a_time = access.guess.lock().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    closed(access)
 }
 
 /// What those see who have no key.

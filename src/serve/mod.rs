@@ -5,27 +5,30 @@
 
 mod access;
 mod book;
+mod client;
+mod guesses;
 mod head;
 mod line;
 mod reader;
 mod secret;
 mod server;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use crate::cgroups::{Hierarchies, Limits, choose};
 use crate::error::Error;
@@ -36,6 +39,7 @@ use crate::show;
 use crate::teach::read;
 use access::{Access, PATIENCE};
 use book::{pages, part, terminal};
+use client::Client;
 use line::Line;
 use server::{MOST_TERMINALS, Server};
 
@@ -131,13 +135,14 @@ async fn listen(address: SocketAddr, options: &Options, has_terminal: bool) -> R
     }
 }
 
-/// Takes connections.
+/// Takes connections. When there are as many as there may be, who came first of those that are no
+/// readers gives way to the next.
 async fn accept(listener: &TcpListener, server: &Arc<Server>) -> Infallible {
     let router = router(server);
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut strangers: VecDeque<(Client, AbortHandle)> = VecDeque::new();
     loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else { continue };
-        let (stream, _) = match listener.accept().await {
+        let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             // Too many open files, or a client that has gone already: others end, others come.
             Err(_) => {
@@ -145,10 +150,18 @@ async fn accept(listener: &TcpListener, server: &Arc<Server>) -> Infallible {
                 continue;
             }
         };
+        strangers.retain(|(client, task)| client.is_stranger() && !task.is_finished());
+        if connections.available_permits() == 0 {
+            if let Some((_, task)) = strangers.pop_front() {
+                task.abort();
+            }
+        }
+        let Ok(permit) = connections.clone().acquire_owned().await else { continue };
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD);
         let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
+        let client = Client::from(from.ip());
+        let service = TowerToHyperService::new(router.clone().layer(Extension(client.clone())));
+        let task = tokio::spawn(async move {
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(PATIENCE)
@@ -158,6 +171,7 @@ async fn accept(listener: &TcpListener, server: &Arc<Server>) -> Infallible {
                 .await;
             drop(permit);
         });
+        strangers.push_back((client, task.abort_handle()));
     }
 }
 

@@ -13,6 +13,7 @@ use super::pair::Outcome;
 use super::probe::Task;
 use crate::cgroups::{Limits, Memory, Pids};
 use crate::error::Error;
+use crate::machine::process;
 use crate::plan::command::Command;
 use crate::run::ready::{Asked, Ready};
 use crate::run::{Options, Running, run, state};
@@ -86,6 +87,9 @@ fn shell_inside(side: &Side) -> Result<u8, Error> {
         workdir: None,
     };
     let ready = lab.ready(Asked { command: Some(command), ..lab.asked(&side.on_stand_in()) })?;
+    // Whoever types in there can look into process 1.
+    let forgotten = process::forget_environment();
+    forgotten.map_err(Error::io("overwrite the environment of process 1"))?;
     Ok(run(&ready.plan, Options::through(&ready.spec))?.status)
 }
 

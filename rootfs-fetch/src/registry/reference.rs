@@ -18,7 +18,7 @@ pub(crate) struct Reference {
     /// The name there: `library/busybox`.
     pub(crate) name: String,
     tag: String,
-    /// What it must be, when that is said. The tag is then of no interest.
+    /// What it must be, when that is said.
     pub(crate) digest: Option<Digest>,
 }
 
@@ -50,6 +50,8 @@ impl Reference {
         if host == DEFAULT && !name.contains('/') {
             name.insert_str(0, "library/");
         }
+        // A digest says which one it is, whatever its tag was.
+        let tag = if digest.is_some() { "latest" } else { tag };
         Ok(Reference { host, name, tag: tag.to_owned(), digest })
     }
 
@@ -184,5 +186,12 @@ mod tests {
         ] {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn with_a_digest_the_tag_makes_no_difference() {
+        let [tagged, plain] = ["busybox:1.36@", "busybox@"]
+            .map(|name| Reference::parse(&format!("{name}{SUM}")).expect("a name"));
+        assert_eq!(tagged, plain);
     }
 }

@@ -1,8 +1,10 @@
 //! Following a path as a process would whose root directory is another one.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// How many symbolic links the kernel follows; see path_resolution(7).
 const MAX_LINKS: usize = 40;
@@ -11,19 +13,27 @@ const MAX_LINKS: usize = 40;
 /// `root`, and `..` stops there. The answer is a path below `root` as seen from outside.
 ///
 /// # Errors
-/// As for stat(2): a part that does not exist, too many links.
+/// As for stat(2): a part that does not exist, a way through a file, too many links.
 pub fn resolve_in(root: &Path, path: &Path) -> io::Result<PathBuf> {
-    let mut pending: Vec<OsString> = parts(path);
+    let mut pending = path_parts(path);
     let mut inside: Vec<OsString> = Vec::new();
+    let mut is_dir = true;
     let mut links = 0;
     while let Some(part) = pending.pop() {
+        if !is_dir {
+            return Err(io::Error::from_raw_os_error(nix::libc::ENOTDIR));
+        }
+        if part.is_empty() || part == "." {
+            continue;
+        }
         if part == ".." {
             inside.pop();
             continue;
         }
         let here = root.join(inside.iter().collect::<PathBuf>()).join(&part);
-        let kind = std::fs::symlink_metadata(&here)?.file_type();
+        let kind = fs::symlink_metadata(&here)?.file_type();
         if !kind.is_symlink() {
+            is_dir = kind.is_dir();
             inside.push(part);
             continue;
         }
@@ -31,23 +41,20 @@ pub fn resolve_in(root: &Path, path: &Path) -> io::Result<PathBuf> {
         if links > MAX_LINKS {
             return Err(io::Error::from_raw_os_error(nix::libc::ELOOP));
         }
-        let target = std::fs::read_link(&here)?;
+        let target = fs::read_link(&here)?;
         if target.is_absolute() {
             inside.clear();
         }
-        pending.extend(parts(&target));
+        pending.extend(path_parts(&target));
     }
     Ok(root.join(inside.iter().collect::<PathBuf>()))
 }
 
-/// The parts of a path, the first one last.
-fn parts(path: &Path) -> Vec<OsString> {
-    let part = |component: Component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        _ => None,
-    };
-    path.components().rev().filter_map(part).collect()
+/// The parts of a path between its slashes, the first one last. Where nothing stands behind a slash,
+/// there must be a directory before it.
+pub fn path_parts(path: &Path) -> Vec<OsString> {
+    let parts = path.as_os_str().as_bytes().split(|byte| *byte == b'/');
+    parts.rev().map(|part| OsStr::from_bytes(part).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -74,5 +81,18 @@ mod tests {
         let error = resolve_in(root, Path::new("/loop")).expect_err("a loop");
         assert_eq!(error.raw_os_error(), Some(nix::libc::ELOOP));
         assert!(resolve_in(root, Path::new("/etc/passwd")).is_err());
+    }
+
+    #[test]
+    fn no_way_leads_through_a_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path();
+        fs::write(root.join("file"), "").expect("write");
+        symlink("file/../file", root.join("back")).expect("symlink");
+        symlink("file/", root.join("slash")).expect("symlink");
+        for path in ["file/..", "file/.", "file/", "/file/x", "back", "slash"] {
+            let error = resolve_in(root, Path::new(path)).expect_err(path);
+            assert_eq!(error.raw_os_error(), Some(nix::libc::ENOTDIR), "{path}");
+        }
     }
 }

@@ -37,7 +37,8 @@ pub(crate) struct LessonArgs {
     pub(super) break_out: bool,
     #[command(flatten)]
     pub(super) terminal: TerminalArgs,
-    /// Read the lessons from this directory instead of those that are built in
+    /// Read the lessons from this directory instead of those that are built in: a lesson file is code
+    /// that runs as you
     #[arg(long, value_name = "DIR")]
     pub(super) lessons: Option<PathBuf>,
     /// The root filesystem: a name from `sandbox rootfs list`, or a directory

@@ -225,6 +225,13 @@ pub fn sweep(base: &Path) -> Result<Swept, Error> {
     })
 }
 
+/// What the journal of a sandbox of this name, with its state in `dir`, has us take away, and what it says
+/// that is not obeyed.
+#[cfg(fuzzing)]
+pub fn obeyed(journal: &[u8], dir: &Path, name: &str) -> (Vec<Undo>, Option<String>) {
+    undo::lines(journal, dir, name)
+}
+
 /// What there is to take away, and what would not go, without touching anything.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -67,16 +68,21 @@ pub(super) fn journal(place: &Place) -> io::Result<(Vec<Undo>, Option<String>)> 
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         text => text?,
     };
+    Ok(lines(&text, &place.path, &place.name))
+}
+
+/// The same of these bytes, for a place of this path and name.
+pub(super) fn lines(text: &[u8], dir: &Path, name: &str) -> (Vec<Undo>, Option<String>) {
     let (mut undos, mut strange) = (Vec::new(), None);
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         match serde_json::from_slice::<Undo>(line) {
-            Ok(undo) if is_of(&undo, place) => undos.push(undo),
+            Ok(undo) if is_of(&undo, dir, name) => undos.push(undo),
             // A line that a kill cut short stands for something that was never made.
             Err(_) if !line.ends_with(b"\n") => {}
             _ => strange = Some(shown(line)),
         }
     }
-    Ok((undos, strange))
+    (undos, strange)
 }
 
 /// A line as it can be printed, whatever is in it and however long it is.
@@ -86,16 +92,29 @@ fn shown(line: &[u8]) -> String {
     plain.take(200).collect()
 }
 
-/// Whether a sandbox in this place can have made it.
-fn is_of(undo: &Undo, place: &Place) -> bool {
+/// Whether a sandbox of this name, with its state in this directory, can have made it.
+fn is_of(undo: &Undo, dir: &Path, name: &str) -> bool {
     let plain = |path: &Path| {
         let is_plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
-        path.is_absolute() && path.components().all(is_plain)
+        let can_be = !path.as_os_str().as_bytes().contains(&0);
+        path.is_absolute() && path.components().all(is_plain) && can_be
     };
     match undo {
-        Undo::Rmdir(path) => plain(path) && path.parent() == Some(&place.path),
-        Undo::Tree(path) => plain(path) && layers::is_of(path, &place.name),
-        Undo::Unlink(path) => plain(path) && stages::is_disk_of(path, &place.name),
-        Undo::Cgroup(path) => plain(path) && cgroups::is_of(path, &place.name),
+        Undo::Rmdir(path) => plain(path) && path.parent() == Some(dir),
+        Undo::Tree(path) => plain(path) && layers::is_of(path, name),
+        Undo::Unlink(path) => plain(path) && stages::is_disk_of(path, name),
+        Undo::Cgroup(path) => plain(path) && cgroups::is_of(path, name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_no_file_can_have_is_no_undo() {
+        let journal = b"{\"tree\":\"/a\\u0000/run-one\"}\n{\"unlink\":\"/a/../.disk-one\"}\n";
+        let (undos, strange) = lines(journal, Path::new("/state/one"), "one");
+        assert_eq!((undos, strange.is_some()), (Vec::new(), true));
     }
 }

@@ -21,7 +21,7 @@ const WHY_MQUEUE: &str = "the message queues of this IPC namespace, as files";
 
 /// What it will show.
 pub(super) fn mounted(spec: &Spec, root: &View) -> Vec<Mounted> {
-    let Some(dev) = root.follow("/dev".as_ref()) else { return Vec::new() };
+    let Ok(dev) = root.follow("/dev".as_ref()) else { return Vec::new() };
     let mounted = |name: &str, is_file, writable| Mounted {
         at: dev.join(name),
         layers: Vec::new(),

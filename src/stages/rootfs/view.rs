@@ -38,7 +38,7 @@ fn root(spec: &Spec) -> Mounted {
 /// The network's /sys has what the host's has.
 fn sys(spec: &Spec, root: &View) -> Option<Mounted> {
     let is_mounted = spec.has(NET) || !spec.cgroups.is_empty();
-    let at = root.follow("/sys".as_ref()).filter(|_| is_mounted)?;
+    let at = root.follow("/sys".as_ref()).ok().filter(|_| is_mounted)?;
     Some(Mounted { at, layers: vec!["/sys".into()], is_file: false, writable: false })
 }
 

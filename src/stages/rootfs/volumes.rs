@@ -7,7 +7,7 @@ use nix::mount::MsFlags;
 use super::tmpfs::Tmpfs;
 use super::view;
 use crate::error::Error;
-use crate::layers::{View, Volume};
+use crate::layers::{View, Volume, places};
 use crate::plan::step::{Because, Step};
 use crate::stages::spec::Spec;
 use crate::syscall::{Create, Location, Mkdir, Mount, MountSetattr};
@@ -20,23 +20,19 @@ pub(super) fn find(
     spec: &Spec,
 ) -> Result<Vec<Volume>, Error> {
     let memory = memory.iter().map(|tmpfs| Volume::memory(tmpfs.target.clone(), tmpfs.size));
-    let mut found: Vec<Volume> = volumes.iter().cloned().chain(memory).collect();
-    let files = view::of_files(spec);
-    for volume in &mut found {
+    let mut told: Vec<Volume> = volumes.iter().cloned().chain(memory).collect();
+    for volume in &mut told {
         volume.find_source()?;
-        volume.find_target(&files)?;
     }
-    found.sort_by_key(|volume| volume.target.components().count());
-    let mut view = view::of_all(&files, !has_dev(&found), read_only, spec);
-    for i in 0..found.len() {
-        let (before, volume) = (&found[..i], &found[i]);
-        let mut volume = volume.clone();
-        volume.find_target(&view)?;
-        refuse(&volume, before, &files)?;
+    let files = view::of_files(spec);
+    let laid_out = |found: &[Volume]| view::of_all(&files, !has_dev(found), read_only, spec);
+    let mut found = places(&told, &files, &laid_out)?;
+    let mut view = laid_out(&found);
+    for volume in &mut found {
+        refuse_in_proc(volume, &files)?;
         volume.fit(&view)?;
-        view::refuse_to_make(&volume, &view)?;
+        view::refuse_to_make(volume, &view)?;
         view.add(volume.mounted(), &volume.missing);
-        found[i] = volume;
     }
     Ok(found)
 }
@@ -57,18 +53,12 @@ pub(super) fn has_dev(found: &[Volume]) -> bool {
     found.iter().any(|volume| volume.target == Path::new("/dev"))
 }
 
-fn refuse(volume: &Volume, before: &[Volume], root: &View) -> Result<(), Error> {
+fn refuse_in_proc(volume: &Volume, root: &View) -> Result<(), Error> {
     let target = volume.target.display();
-    if root.follow("/proc".as_ref()).is_some_and(|proc| volume.target.starts_with(proc)) {
+    if root.follow("/proc".as_ref()).is_ok_and(|proc| volume.target.starts_with(proc)) {
         return Err(Error::usage(
             format!("`{target}` is no place to mount on: the kernel shows processes in /proc"),
             "name a place outside of /proc",
-        ));
-    }
-    if before.iter().any(|other| other.target == volume.target) {
-        return Err(Error::usage(
-            format!("two things are to be mounted at `{target}`"),
-            "leave one out, or name another place",
         ));
     }
     Ok(())
