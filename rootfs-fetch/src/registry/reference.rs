@@ -43,12 +43,12 @@ impl Reference {
         };
         let (host, rest) = split_host(rest);
         let (name, tag) = rest.split_once(':').unwrap_or((rest, "latest"));
-        if !is_host(host) || !is_name(name) || !is_tag(tag) {
-            return Err(refuse(text));
-        }
         let (host, mut name) = (host.to_owned(), name.to_owned());
         if host == DEFAULT && !name.contains('/') {
             name.insert_str(0, "library/");
+        }
+        if !is_host(&host) || !is_name(&name) || !is_tag(tag) {
+            return Err(refuse(text));
         }
         // A digest says which one it is, whatever its tag was.
         let tag = if digest.is_some() { "latest" } else { tag };
@@ -193,5 +193,11 @@ mod tests {
         let [tagged, plain] = ["busybox:1.36@", "busybox@"]
             .map(|name| Reference::parse(&format!("{name}{SUM}")).expect("a name"));
         assert_eq!(tagged, plain);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_with_what_is_added_to_it_is_none() {
+        assert!(Reference::parse(&"a".repeat(247)).is_ok());
+        assert!(Reference::parse(&"a".repeat(248)).is_err());
     }
 }
