@@ -5,8 +5,10 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use common::{Ran, Who, as_root, everybody};
 
@@ -70,6 +72,20 @@ fn a_command_that_removes_everything_breaks_no_later_run() {
         who.run(&["run", "-v", &volume, "--", "ls", "/tmp/made/here"]).succeeds();
         let told = ["run", "--read-only", "--", "touch", "/tmp/x"];
         assert!(who.run(&told).ends_with(1).stderr.contains("Read-only file system"));
+    });
+}
+
+#[test]
+fn what_is_compared_and_what_is_typed_in_a_lesson_changes_no_rootfs_of_the_store() {
+    everybody("the store, compared", |who| {
+        who.run(&["rootfs", "fetch"]).succeeds();
+        let before = names(&rootfs(who));
+        let _ = who.run(&["compare", "chroot", "namespaces", "--", "touch", "/bin/of-compare"]);
+        let lesson = ["lesson", "namespaces.all", "--shell", "--no-pause"];
+        let mut typed = who.sandbox(&lesson).stdin(Stdio::piped()).spawn().unwrap();
+        typed.stdin.take().unwrap().write_all(b"touch /bin/of-a-shell\nexit\n").unwrap();
+        typed.wait().unwrap();
+        assert_eq!(names(&rootfs(who)), before, "{}", who.name);
     });
 }
 

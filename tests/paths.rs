@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -127,5 +127,27 @@ fn a_directory_that_becomes_a_link_while_a_volume_is_mounted_leads_nowhere_outsi
             done.store(true, Ordering::Relaxed);
         });
         assert_untouched(&outside, "while it was exchanged");
+    });
+}
+
+#[test]
+fn no_command_is_a_door_to_the_program_that_starts_it() {
+    everybody("the program as an interpreter", |who| {
+        let own = own_rootfs(who);
+        let script = own.join("bin/script");
+        fs::write(&script, "#! /proc/self/exe\n").unwrap();
+        fs::write(own.join("bin/second"), "#!/bin/script x\n").unwrap();
+        symlink("/proc/self/exe", own.join("bin/door")).unwrap();
+        for name in ["script", "second"] {
+            let executable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(own.join("bin").join(name), executable).unwrap();
+        }
+        for level in ["namespaces", "union"] {
+            for command in ["script", "second", "door", "/proc/self/exe"] {
+                let args = ["run", "--level", level, "--rootfs", own.to_str().unwrap()];
+                let ran = who.run(&[&args[..], &["--", command]].concat());
+                ran.ends_with(126).complains(&["ELOOP", "a program of the host's"]);
+            }
+        }
     });
 }

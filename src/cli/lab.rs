@@ -13,7 +13,7 @@ pub(super) fn lab(root: Root, stages: &[StageName], global: &Global) -> Result<L
     let mut notes = Vec::new();
     let rootfs = rootfs::directory(&root, global.dry_run, &mut notes)?;
     notes.iter().for_each(|note| show::note(note));
-    let mut lab = Lab::new(rootfs, stages, global.dry_run)?;
+    let mut lab = Lab::new(root, rootfs, stages, global.dry_run)?;
     if global.trace {
         lab.watch = Some(show::event);
     }

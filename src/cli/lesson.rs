@@ -12,6 +12,7 @@ use super::global::{Format, Global};
 use super::terminal::TerminalArgs;
 use crate::error::Error;
 use crate::machine::sealed;
+use crate::run::rootfs::Root;
 use crate::show;
 use crate::teach::lab::Lab;
 use crate::teach::lesson::Lesson;
@@ -82,7 +83,8 @@ fn one(
     if args.break_out {
         return break_out_of(&lesson, numbers, &lab, args.terminal);
     }
-    let mut session = Session::new(&lesson, lab, asks(args, global), args.terminal);
+    let root = Root::from(args.rootfs.clone());
+    let mut session = Session::new(&lesson, lab, root, asks(args, global), args.terminal);
     match global.format {
         Format::Text => session.text(numbers, args.shell)?,
         Format::Json => session.json(numbers)?,

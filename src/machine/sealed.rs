@@ -6,15 +6,16 @@
 //! sealed as memfd_create(2) and fcntl(2) describe.
 
 use std::env;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use crate::error::Error;
 
@@ -47,6 +48,33 @@ pub(crate) fn seal(name: &CStr, mut program: impl Read) -> io::Result<File> {
         | SealFlag::F_SEAL_WRITE;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(memory)
+}
+
+/// How deep the kernel looks for the program behind a script, see execve(2).
+const DEEPEST: usize = 5;
+
+/// Whether execve(2) of this file would follow a link of /proc that is a door and no name, as
+/// /proc/self/exe is. A script that names it as its interpreter would be given this very program, with
+/// the libraries of whoever wrote the script, and with its file on the host in /proc/self/exe.
+pub(crate) fn is_behind_a_door(file: &Path) -> bool {
+    let mut file = file.to_owned();
+    for _ in 0..DEEPEST {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = openat2(CWD, &file, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+        let opened = match opened {
+            Err(rustix::io::Errno::LOOP) => return true,
+            Err(_) => return false,
+            Ok(opened) => opened,
+        };
+        let mut begin = Vec::new();
+        let _ = File::from(opened).take(256).read_to_end(&mut begin);
+        let Some(line) = begin.strip_prefix(b"#!") else { return false };
+        let is_blank = |byte: &u8| byte.is_ascii_whitespace();
+        let words = line.trim_ascii_start().split(is_blank);
+        let Some(interpreter) = words.into_iter().next() else { return false };
+        file = Path::new(OsStr::from_bytes(interpreter)).to_owned();
+    }
+    false
 }
 
 /// Whether this process runs from such a copy.

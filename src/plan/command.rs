@@ -132,7 +132,10 @@ pub fn remedy(call: &Syscall, errno: Errno) -> Option<String> {
 pub fn exit_code(call: &Syscall, errno: Errno) -> u8 {
     match (call, errno) {
         (Syscall::Execve(_), Errno::ENOENT | Errno::ENOTDIR) => 127,
-        (Syscall::Execve(_), Errno::EACCES | Errno::ENOEXEC | Errno::EISDIR | Errno::EPERM) => 126,
+        (
+            Syscall::Execve(_),
+            Errno::EACCES | Errno::ENOEXEC | Errno::EISDIR | Errno::EPERM | Errno::ELOOP,
+        ) => 126,
         _ => 125,
     }
 }

@@ -42,13 +42,16 @@ impl Plan {
     /// The steps of this plan that `earlier` does not have: what a stage adds.
     pub fn added_since<'a>(&'a self, earlier: &Plan) -> Vec<&'a Planned> {
         let mut known = earlier.steps.clone();
-        let is_new = |planned: &&Planned| match known.iter().position(|old| old == *planned) {
-            Some(at) => {
-                known.remove(at);
-                false
-            }
-            None => true,
-        };
+        // As they are shown: whether one is tried first is no difference.
+        let shown = |one: &Planned| (one.by, one.step.call.clone(), one.step.why);
+        let is_new =
+            |planned: &&Planned| match known.iter().position(|old| shown(old) == shown(planned)) {
+                Some(at) => {
+                    known.remove(at);
+                    false
+                }
+                None => true,
+            };
         self.steps.iter().filter(is_new).collect()
     }
 

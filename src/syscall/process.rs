@@ -12,7 +12,7 @@ use nix::unistd::ForkResult;
 use super::call::{Call, Shell, say};
 use super::namespace::namespace_name;
 use super::quote::{c_string, sh_path, sh_words};
-use crate::machine::kernel;
+use crate::machine::{kernel, sealed};
 
 const TOO_MANY: &str = "the limit on processes is reached, and ours that wait count too: raise \
                         `--pids-limit`, or see `ulimit -u`";
@@ -236,6 +236,9 @@ impl Call for Execve {
     }
 
     fn perform(&self) -> nix::Result<()> {
+        if sealed::is_behind_a_door(&self.file) {
+            return Err(Errno::ELOOP);
+        }
         kernel::execve(&self.file, &self.argv, &self.env)
     }
 
@@ -246,6 +249,10 @@ impl Call for Execve {
                  for a program that needs shared libraries; busybox needs none",
             ),
             Errno::EACCES => say("the file is a directory or not executable"),
+            Errno::ELOOP => say(
+                "the file, or what it names after #!, is a link in /proc/PID: it would start a program \
+                 of the host's, and is refused",
+            ),
             Errno::ENOEXEC => {
                 say("the file is not a program for this machine, nor a script that begins with #!")
             }

@@ -22,8 +22,11 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Lab {
     /// Who goes through the lesson.
     pub host: Host,
-    /// The rootfs.
+    /// The directory of the rootfs.
     pub rootfs: PathBuf,
+    /// What the stages are told of it: a directory is taken as it is, and adds no step of its own; one
+    /// of the store may only be read.
+    pub root: Root,
     /// Names what its sandboxes put on the host; there is one at a time.
     pub id: String,
     /// The directory for layers, where it is not the user's own.
@@ -39,11 +42,11 @@ impl Lab {
     ///
     /// # Errors
     /// When this program should be started again with somebody's help, and could not.
-    pub fn new(rootfs: PathBuf, stages: &[StageName], dry: bool) -> Result<Lab, Error> {
+    pub fn new(root: Root, rootfs: PathBuf, stages: &[StageName], dry: bool) -> Result<Lab, Error> {
         let (host, trials) = (Host::gather(), Trials::new(dry));
         trials.begin(stages, &host)?;
         let id = state::new_id();
-        Ok(Lab { host, rootfs, id, layers_base: None, trials: Rc::new(trials), watch: None })
+        Ok(Lab { host, rootfs, root, id, layers_base: None, trials: Rc::new(trials), watch: None })
     }
 
     /// What is asked of the stages for one side. Who needs the stage `user` has it on both sides
@@ -54,7 +57,7 @@ impl Lab {
             by_name: side.stages.clone(),
             without: vec![USER],
             told: side.settings.clone(),
-            rootfs: Root::At(self.rootfs.clone()),
+            rootfs: self.root.clone(),
             forget: side.forget.clone(),
             id: Some(self.id.clone()),
             layers_base: self.layers_base.clone(),

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::machine::process;
 use crate::plan::command::Command;
 use crate::run::ready::{Asked, Ready};
+use crate::run::rootfs::Root;
 use crate::run::{Options, Running, run, state};
 use crate::stages::names::{CGROUPS, STAND_IN};
 use crate::stages::{Stages, with_needs};
@@ -155,7 +156,7 @@ fn open_bus() -> std::io::Result<()> {
 
 /// What the stand-in host finds when it looks at itself, as a machine that has just been started.
 fn begin() -> Result<Lab, Error> {
-    let mut lab = Lab::new(ROOTFS.into(), &[], false)?;
+    let mut lab = Lab::new(Root::At(ROOTFS.into()), ROOTFS.into(), &[], false)?;
     lab.layers_base = Some(LAYERS.into());
     fs::create_dir(LAYERS).map_err(Error::io("make a place for layers"))?;
     open_bus().map_err(Error::io("open a socket on the stand-in host"))?;

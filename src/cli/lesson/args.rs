@@ -59,5 +59,8 @@ pub(super) fn lab_for(
         // The stand-in host has limits where it can.
         used.push(CGROUPS);
     }
-    lab(Root::from(args.rootfs.clone()), &used, global)
+    let mut lab = lab(Root::from(args.rootfs.clone()), &used, global)?;
+    // What a lesson does itself only looks, or is on the stand-in host.
+    lab.root = Root::At(lab.rootfs.clone());
+    Ok(lab)
 }

@@ -7,6 +7,7 @@ use crate::cli::terminal::TerminalArgs;
 use crate::error::Error;
 use crate::plan::command::{Command, shell};
 use crate::run::ready::{Asked, Ready};
+use crate::run::rootfs::Root;
 use crate::run::{Options, run, state};
 use crate::show;
 use crate::stages::names::USER;
@@ -20,6 +21,8 @@ use crate::teach::report::{Event, LessonReport, PartReport};
 pub(super) struct Session<'a> {
     lesson: &'a Lesson,
     lab: Lab,
+    /// The rootfs for what somebody types.
+    root: Root,
     /// Whether somebody is there to answer.
     asks: bool,
     terminal: TerminalArgs,
@@ -31,11 +34,12 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         lesson: &'a Lesson,
         lab: Lab,
+        root: Root,
         asks: bool,
         terminal: TerminalArgs,
     ) -> Session<'a> {
         let (report, progress) = (LessonReport::of(lesson), Progress::read());
-        Session { lesson, lab, asks, terminal, report, progress }
+        Session { lesson, lab, root, asks, terminal, report, progress }
     }
 
     /// Whether a claim did not hold.
@@ -129,7 +133,7 @@ impl<'a> Session<'a> {
         let argv = shell(part.with.changes_root());
         let command = Some(Command { argv, ..Command::default() });
         self.terminal.perform(|| {
-            let asked = Asked { command, ..asked };
+            let asked = Asked { command, rootfs: self.root.clone(), ..asked };
             let run = |ready: &Ready| Ok(run(&ready.plan, Options::through(&ready.spec))?.status);
             self.lab.perform(&asked, run)
         })?;
