@@ -21,6 +21,7 @@ use clap::Parser;
 use common::sets::{Set, sets};
 use common::{Who, everybody};
 use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Uid, fork, getpid, pipe, setgroups, setresgid, setresuid};
 use sandbox::machine::host::Host;
@@ -44,6 +45,7 @@ fn main() {
     {
         return;
     }
+    as_a_shell_starts_it();
     everybody("faults at every step", |who| {
         who.run(&["rootfs", "fetch"]).succeeds();
         let sets = sets(who);
@@ -68,6 +70,16 @@ fn main() {
         });
     });
     println!("test {TEST} ... ok");
+}
+
+/// Who starts the tests in the background may have these ignored, and so would the command.
+fn as_a_shell_starts_it() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // SAFETY: the default is no handler of ours.
+        #[expect(unsafe_code)]
+        unsafe { sigaction(signal, &default) }.unwrap();
+    }
 }
 
 /// Goes through the sets in several processes. Returns how many faults there were, by kind.
