@@ -11,7 +11,7 @@ use super::terminal::TerminalArgs;
 use crate::cgroups;
 use crate::error::Error;
 use crate::machine::host::Host;
-use crate::machine::sealed;
+use crate::machine::{process, sealed};
 use crate::plan::command::Command;
 use crate::run::inspect::inspect;
 use crate::run::state::{Label, living};
@@ -73,7 +73,7 @@ pub(crate) fn ps(global: &Global) -> Result<u8, Error> {
 }
 
 pub(crate) fn inspect_process(args: InspectArgs, global: &Global) -> Result<u8, Error> {
-    let found = inspect(process(&args.process)?)?;
+    let found = inspect(number_of(&args.process)?)?;
     if global.json()? {
         show::line(show::json(&found))?;
     } else {
@@ -88,7 +88,7 @@ pub(crate) fn exec(args: ExecArgs, global: &Global) -> Result<u8, Error> {
         // Those in there can look at who joins them, and at the file it runs from.
         sealed::start_again()?;
     }
-    let pid = process(&args.process)?;
+    let pid = number_of(&args.process)?;
     for dir in cgroups::closed(pid) {
         let dir = dir.display();
         show::note(&format!(
@@ -108,9 +108,15 @@ pub(crate) fn exec(args: ExecArgs, global: &Global) -> Result<u8, Error> {
     args.terminal.perform(|| Ok(run(&plan, options)?.status))
 }
 
-fn process(named: &str) -> Result<i32, Error> {
+fn number_of(named: &str) -> Result<i32, Error> {
     let sandboxes = living(&Host::gather().state_base)?;
     if let Some((_, label)) = sandboxes.iter().find(|(name, _)| name == named) {
+        if process::started(label.pid) != label.started {
+            return Err(Error::usage(
+                format!("the command of `{named}` has ended"),
+                "`sandbox ps` lists those that run",
+            ));
+        }
         return Ok(label.pid);
     }
     match named.parse() {

@@ -2,7 +2,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+
+use nix::poll::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// How long a process that was killed may take to be gone, in milliseconds: its memory and its mounts go
+/// first.
+const PATIENCE: u16 = 2000;
 
 /// When a process began, in clock ticks since boot: with its number it names one process, and no
 /// later one that gets the same number. The 22nd field of proc_pid_stat(5).
@@ -23,6 +31,36 @@ pub fn is_dying(pid: i32) -> bool {
         u64::from_str_radix(mask.trim(), 16).ok()
     });
     flags.is_some_and(|flags| flags & EXITING != 0) || pending.any(|mask| mask & KILLED != 0)
+}
+
+/// Kills a process that began then, with all of the PID namespace that it is in, and waits a moment for
+/// that. One that is in no other namespace than ours is left alone: nothing says whose it is.
+pub fn end(pid: i32, began: Option<u64>) {
+    let Some(first) = first_of_namespace(pid).and_then(Pid::from_raw) else { return };
+    let Ok(held) = pidfd_open(first, PidfdFlags::empty()) else { return };
+    if began.is_none() || started(pid) != began {
+        return; // another process has the number by now
+    }
+    if pidfd_send_signal(&held, Signal::KILL).is_ok() {
+        let _ = poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PATIENCE);
+    }
+}
+
+/// Process 1 of the PID namespace that a process is in, if that is not ours: it is above all others.
+fn first_of_namespace(mut pid: i32) -> Option<i32> {
+    loop {
+        let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+        let status = String::from_utf8_lossy(&status);
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let numbers: Vec<&str> = field("NSpid:")?.split_whitespace().collect();
+        if numbers.len() < 2 {
+            return None;
+        }
+        if numbers.last() == Some(&"1") {
+            return Some(pid);
+        }
+        pid = field("PPid:")?.trim().parse().ok()?;
+    }
 }
 
 /// Overwrites the environment that this process was started with, which /proc/PID/environ shows. From here

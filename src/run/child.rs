@@ -96,6 +96,8 @@ fn fork_again(call: &Syscall, wires: &mut Wires) -> nix::Result<Option<u8>> {
             if let Some(program) = init {
                 become_init(&program, child)?;
             }
+            // What this one still has of root's, its environment and its files, is for nobody else.
+            let _ = nix::sys::prctl::set_dumpable(false);
             wires.close();
             let status = waiting.wait(child);
             drop(ours);

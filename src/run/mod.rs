@@ -26,7 +26,7 @@ use nix::unistd::Pid;
 
 use crate::error::Error;
 use crate::plan::Plan;
-use parent::{Child, fork_and_follow, innermost, prepare};
+use parent::{Child, fork_and_follow, prepare};
 use signals::Held;
 use state::State;
 
@@ -88,7 +88,7 @@ pub struct Running {
 impl Running {
     /// The command's process: the first one in its PID namespace, if it has one of its own.
     pub fn pid(&self) -> Pid {
-        innermost(self.child.pid)
+        self.child.innermost()
     }
 
     /// Waits for those children of this process that have ended and that nobody else waits for, as

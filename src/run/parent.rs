@@ -1,6 +1,6 @@
 //! The side of `run` that stays: prepares the host, forks, follows the child, and waits for it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,6 +69,8 @@ fn perform(
 /// The child that becomes the container.
 pub(super) struct Child {
     pub(super) pid: Pid,
+    /// How often it forks on the way to the command.
+    forks: usize,
     output: Option<Output>,
     deadline: Option<Instant>,
     /// While it lives, signals that reach us reach it.
@@ -125,7 +127,8 @@ pub(super) fn fork_and_follow(
             drop((pipes.report, pipes.wait));
             let forwarding = Some(signals.forward_to(pid, options.capture));
             let deadline = options.timeout.map(|timeout| begin + timeout);
-            let child = Child { pid, output, deadline, forwarding };
+            let forks = steps.iter().skip(1).filter(|one| one.step.call.forks()).count();
+            let child = Child { pid, forks, output, deadline, forwarding };
             let followed = follow(steps, pipes.events.into(), pipes.go.into(), options, &child);
             let labelled = followed.and_then(|()| label(state.as_ref(), options, &child));
             if let Err(error) = labelled {
@@ -151,7 +154,7 @@ fn fork(steps: &[Planned], fault: Option<Fault>) -> Result<ForkResult, Error> {
 
 fn label(state: Option<&State>, options: &Options, child: &Child) -> Result<(), Error> {
     match (state, &options.label) {
-        (Some(state), Some(label)) => state.label(label, innermost(child.pid)),
+        (Some(state), Some(label)) => state.label(label, child.innermost()),
         _ => Ok(()),
     }
 }
@@ -232,8 +235,33 @@ impl Child {
         self.output.is_some()
     }
 
-    /// Kills the child, and with a session of its own all that are in it.
+    /// The child and those after it, down to the command: each but that has forked once, for the next
+    /// one, and only waits for it.
+    fn chain(&self) -> Vec<Pid> {
+        let mut chain = vec![self.pid];
+        for _ in 0..self.forks {
+            let last = chain[chain.len() - 1];
+            let children = fs::read_to_string(format!("/proc/{last}/task/{last}/children"));
+            let children = children.unwrap_or_default();
+            // A process 1 has others too, those who lost their parents; its own comes first.
+            let Some(Ok(next)) = children.split_whitespace().next().map(str::parse) else { break };
+            chain.push(Pid::from_raw(next));
+        }
+        chain
+    }
+
+    /// The process that is the command.
+    pub(super) fn innermost(&self) -> Pid {
+        self.chain().pop().unwrap_or(self.pid)
+    }
+
+    /// Kills the child and those after it, who need not die with it, and with a session of its own all
+    /// that are in it. Until the child is waited for none of the numbers is another's.
     pub(super) fn kill(&self) {
+        let after = self.chain().split_off(1);
+        for pid in after.into_iter().rev() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
         if self.output.is_some() {
             let _ = kill(Pid::from_raw(-self.pid.as_raw()), Signal::SIGKILL);
         }
@@ -277,21 +305,5 @@ fn ends_in_time(child: Pid, deadline: Option<Instant>) -> bool {
     match opened {
         Some(Ok(pidfd)) => readable_in_time(pidfd.as_fd(), deadline),
         _ => true,
-    }
-}
-
-/// The process at the end of the chain of forks that begins with `pid`: each but the last has
-/// exactly one child and only waits for it.
-pub(super) fn innermost(pid: Pid) -> Pid {
-    let own = |pid: Pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let ours = own(nix::unistd::getpid());
-    let is_init = |file: Option<PathBuf>| {
-        file.is_some_and(|file| file.to_string_lossy().starts_with("/memfd:init"))
-    };
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let only = children.ok().and_then(|text| text.trim().parse::<i32>().ok()).map(Pid::from_raw);
-    match only {
-        Some(child) if own(pid) == ours || is_init(own(pid)) => innermost(child),
-        _ => pid,
     }
 }

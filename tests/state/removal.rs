@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Stdio;
+use std::time::Duration;
 
-use crate::common::{Ran, Who, as_root};
-use crate::{everybody, layers, leave, make_dir, names, started};
+use crate::common::{Ran, Who, as_root, has};
+use crate::{everybody, layers, leave, make_dir, names, started, until};
 
 /// Runs a command of the shell, as this one, with `$0` as `sandbox`.
 fn shell(who: &Who, script: &str) -> Ran {
@@ -130,5 +131,50 @@ fn however_little_room_there_is_for_the_state_it_runs_or_says_so_and_leaves_noth
             assert!(lines.iter().all(|line| ["0", "125"].contains(line)), "{}", ran.stdout);
             assert_eq!((lines[0], lines[10]), ("125", "0"), "{}", ran.stdout);
         });
+    });
+}
+
+/// Forgets that it is to die with its parent, and ends by no signal that can be ignored.
+const STAYS: &str =
+    "syscall(157, 1, 0); $SIG{$_} = 'IGNORE' for qw(INT TERM HUP QUIT); sleep 61291";
+
+/// How many processes it is.
+fn staying() -> usize {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let is_one = |entry: &fs::DirEntry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        line.starts_with(b"perl\0") && line.windows(5).any(|part| part == b"61291")
+    };
+    entries.filter(is_one).count()
+}
+
+#[test]
+fn a_command_that_forgets_its_parent_ends_with_its_sandbox() {
+    let test = "forgetting the parent";
+    if !cfg!(target_arch = "x86_64") || !has(test, "perl") {
+        return;
+    }
+    everybody(test, |who| {
+        for init in [&[][..], &["--with", "init"]] {
+            let stages = [&["--only", "user,mnt,pid"][..], init].concat();
+            let mut child = started(who, "stays", &stages, &["perl", "-e", STAYS]);
+            until("the command runs", || staying() > 0);
+            std::thread::sleep(Duration::from_millis(300)); // it has forgotten by now
+            child.kill().unwrap();
+            child.wait().unwrap();
+            who.run(&["clean"]).succeeds();
+            until("the command has ended", || staying() == 0);
+        }
+        let compared = format!("perl -e '{}'", STAYS.replace('\'', "\""));
+        let _ = who.run(&[
+            "compare",
+            "host+user+mnt",
+            "host+user+mnt+pid",
+            "--",
+            "sh",
+            "-c",
+            &compared,
+        ]);
+        until("what took too long has ended", || staying() == 0);
     });
 }

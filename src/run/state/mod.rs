@@ -172,11 +172,16 @@ pub fn living(base: &Path) -> Result<Vec<(String, Label)>, Error> {
     let label = |name: &String| {
         let place = base.place(name).ok()?;
         let alive = place.is_alive().unwrap_or(false);
-        let mut label: Label = serde_json::from_slice(&place.read(LABEL).ok()?).ok()?;
-        label.cgroups.retain(|dir| cgroups::is_of(dir, name));
+        let label = label_in(&place)?;
         alive.then(|| (name.clone(), label))
     };
     Ok(base.names()?.iter().filter_map(label).collect())
+}
+
+fn label_in(place: &Place) -> Option<Label> {
+    let mut label: Label = serde_json::from_slice(&place.read(LABEL).ok()?).ok()?;
+    label.cgroups.retain(|dir| cgroups::is_of(dir, &place.name));
+    Some(label)
 }
 
 /// The label of the sandbox of this name under `base`, which runs.
@@ -211,6 +216,10 @@ pub fn sweep(base: &Path) -> Result<Swept, Error> {
     each_dead(base, &|base, place| {
         let reading = format!("read the journal in `{}`", place.path.display());
         let (undos, strange) = undo::journal(place).map_err(Error::io(reading))?;
+        // A command can see to it that it does not die with its parent.
+        if let Some(Label { pid, started, .. }) = label_in(place) {
+            process::end(pid, started);
+        }
         undo::all(&undos)?;
         remove(base, place)?;
         match strange {
