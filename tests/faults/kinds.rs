@@ -140,6 +140,8 @@ fn send(ready: &Ready, step: usize, signal: Signal, what: &str) {
     let ended = run_to(ready, step, || kill(getpid(), signal).is_ok());
     match &ended {
         Err(Error::Stopped(by)) if *by == signal => {}
+        // Near the end the command may be faster than those who pass the signal on.
+        Ok(0) if step + 2 >= ready.plan.steps.len() => {}
         _ => panic!("{what}: {ended:?}"),
     }
     assert_nobody_is_left(what);
