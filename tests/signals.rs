@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -85,7 +86,9 @@ fn a_signal_that_the_command_does_not_expect_ends_it_as_elsewhere_and_nothing_is
 fn a_stopped_sandbox_goes_on_when_it_is_told_to() {
     everybody("stop and go on", |who| {
         let args = ["run", "--only", "uts", "--", "sleep", "1"];
-        let mut child = with(who, &["--default-signal"], &args).spawn().unwrap();
+        // In a group of its own, with us in another one: where nobody minds a job, none stops.
+        let mut sandbox = with(who, &["--default-signal"], &args);
+        let mut child = sandbox.process_group(0).spawn().unwrap();
         let state = |child: &Child| {
             let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
             stat.rsplit_once(") ").unwrap().1.chars().next()
