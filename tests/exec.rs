@@ -154,6 +154,33 @@ fn a_command_joins_with_the_directory_and_the_environment_of_the_sandbox() {
 }
 
 #[test]
+fn what_a_process_says_about_itself_is_read_up_to_a_limit() {
+    everybody("exec, large", |who| {
+        let mut command = who.command("/bin/sh");
+        let large = "x".repeat(100_000);
+        // With the usual stack no process starts with this much.
+        command.args(["-c", "ulimit -s 65536; exec env $(seq -f v%g=$large 40) sleep 6128"]);
+        let mut sleep = command.env("large", &large).spawn().unwrap();
+        let pid = sleep.id().to_string();
+        wait_for("the command", || {
+            fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"sleep\n")
+        });
+        let exec = who.run(&["exec", "--dry-run", &pid, "true"]);
+        exec.ends_with(125).complains(&["an environment of more than 2048 KiB"]);
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
+        let mut command = who.command("/bin/sh");
+        command.args(["-c", "sleep 6128; :", &large, &large, &large]).process_group(0);
+        let mut sh = command.spawn().unwrap();
+        let inspected = who.run(&["inspect", &sh.id().to_string()]).succeeds();
+        let group = nix::unistd::Pid::from_raw(sh.id().try_into().unwrap());
+        nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).unwrap();
+        sh.wait().unwrap();
+        assert!(inspected.contains("… (longer than 128 KiB)") && inspected.len() < 200_000);
+    });
+}
+
+#[test]
 fn who_joins_a_sandbox_runs_from_a_copy_that_nobody_can_write_to() {
     everybody("exec, sealed", |who| {
         let name = format!("exec-seal-{}", who.name);

@@ -205,6 +205,30 @@ fn a_wrong_lesson_file_is_an_error_with_the_place_and_the_nearest_name() {
 }
 
 #[test]
+fn a_lesson_is_read_from_a_plain_file_of_some_size_and_from_nothing_else() {
+    as_user("no lesson files", |who| {
+        let dir = who.home().join("lessons");
+        fs::create_dir(&dir).unwrap();
+        let file = dir.join("x.yaml");
+        let is_refused = |words: &str| {
+            let sandbox = who.sandbox(&["lesson", "--lessons", dir.to_str().unwrap(), "--dry-run"]);
+            let mut limited = who.command("timeout");
+            limited.arg("5").arg(sandbox.get_program()).args(sandbox.get_args());
+            Ran::of(&mut limited, words.to_owned()).ends_with(125).complains(&["x.yaml", words]);
+            fs::remove_file(&file).unwrap();
+        };
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
+        is_refused("it is no plain file");
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        is_refused("it is no plain file");
+        fs::write(&file, vec![b' '; (1 << 20) + 1]).unwrap();
+        is_refused("it is larger than 1024 KiB");
+        fs::write(&file, [0xff]).unwrap();
+        is_refused("it is not in UTF-8");
+    });
+}
+
+#[test]
 fn where_user_namespaces_are_forbidden_the_reason_and_the_remedy_are_said() {
     as_user("forbidden", |who| {
         // In a user namespace of its own the limit can be set for those below it.

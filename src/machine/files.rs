@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -46,6 +46,24 @@ fn open_by(dir: BorrowedFd, path: &Path, flags: OFlags, how: ResolveFlags) -> io
         }
     }
     Err(Errno::AGAIN.into())
+}
+
+/// What is in a plain file of no more than so many bytes. Links to it are followed; what is something
+/// else, a pipe or a device, is not waited for.
+///
+/// # Errors
+/// What cannot be read, is no plain file, or is larger.
+pub fn read_plain(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it is larger than {} KiB", most / 1024)));
+    }
+    Ok(bytes)
 }
 
 /// Copies the file `from`, with its mode, to this name in `dir`, in place of what is there.

@@ -1,7 +1,7 @@
 //! Other processes of this machine.
 
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
@@ -61,6 +61,19 @@ fn first_of_namespace(mut pid: i32) -> Option<i32> {
         }
         pid = field("PPid:")?.trim().parse().ok()?;
     }
+}
+
+/// What a file in /proc says about a process, up to so many bytes, and whether that is all: its
+/// arguments and its environment a process can make as long as it likes.
+///
+/// # Errors
+/// When there is no such process, or it may not be looked at.
+pub fn read(pid: i32, file: &str, most: usize) -> io::Result<(Vec<u8>, bool)> {
+    let mut bytes = Vec::new();
+    File::open(format!("/proc/{pid}/{file}"))?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    let is_all = bytes.len() <= most;
+    bytes.truncate(most);
+    Ok((bytes, is_all))
 }
 
 /// Overwrites the environment that this process was started with, which /proc/PID/environ shows. From here

@@ -1,11 +1,16 @@
 //! Looking at a process as the kernel sees it: any process, a container's too.
 
 use std::fs;
+use std::io;
 
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::machine::process;
 use crate::run::join::{NAMESPACES, differing};
+
+/// How much of a command line is shown, in bytes.
+const LONGEST: usize = 128 << 10;
 
 /// What there is to know about a process.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -14,7 +19,7 @@ pub struct Inspection {
     pub pid: i32,
     /// Its numbers in its own PID namespace and those around it, ours first.
     pub pids: Vec<i32>,
-    /// Its command line.
+    /// Its command line; of a very long one the beginning.
     pub command: String,
     /// Its user, as we count.
     pub uid: u32,
@@ -74,7 +79,7 @@ pub fn inspect(pid: i32) -> Result<Inspection, Error> {
     Ok(Inspection {
         pid,
         pids: field("NSpid").split_whitespace().filter_map(own_number).collect(),
-        command: words(&read("cmdline")?.replace('\0', " ")),
+        command: command(pid).map_err(Error::io(format!("look at process {pid}")))?,
         uid: field("Uid").split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0),
         uid_map: lines(read("uid_map")?),
         namespaces: NAMESPACES.iter().filter_map(|(kind, _)| namespace(kind)).collect(),
@@ -85,6 +90,13 @@ pub fn inspect(pid: i32) -> Result<Inspection, Error> {
         no_new_privs: field("NoNewPrivs") == "1",
         seccomp: field("Seccomp") == "2",
     })
+}
+
+/// The command line, or its beginning.
+fn command(pid: i32) -> io::Result<String> {
+    let (bytes, is_all) = process::read(pid, "cmdline", LONGEST)?;
+    let line = words(&String::from_utf8_lossy(&bytes).replace('\0', " "));
+    Ok(if is_all { line } else { format!("{line} … (longer than {} KiB)", LONGEST / 1024) })
 }
 
 fn words(line: &str) -> String {

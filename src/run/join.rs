@@ -16,6 +16,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::cgroups;
 use crate::error::Error;
 use crate::machine::host::Host;
+use crate::machine::process;
 use crate::plan::Plan;
 use crate::plan::command::Command;
 use crate::plan::step::{Because, Step};
@@ -37,6 +38,9 @@ pub const NAMESPACES: [(&str, CloneFlags); 8] = [
     ("pid", CloneFlags::CLONE_NEWPID),
     ("mnt", CloneFlags::CLONE_NEWNS),
 ];
+
+/// What a command may be started with, in bytes: a quarter of the usual stack, see execve(2).
+const LARGEST: usize = 2 << 20;
 
 const PROCESS: i32 = 9;
 const ROOT: i32 = 8;
@@ -65,7 +69,8 @@ pub fn differing(pid: i32) -> Result<Vec<&'static str>, Error> {
 /// the command is not told otherwise in its directory, with its environment.
 ///
 /// # Errors
-/// When there is no such process, or it may not be looked at.
+/// When there is no such process, it may not be looked at, or it claims a larger environment than a
+/// command can have.
 pub fn plan(pid: i32, command: &Command, host: &Host) -> Result<Plan, Error> {
     let differing = differing(pid)?;
     let has = |name| differing.contains(&name);
@@ -124,7 +129,7 @@ pub fn plan(pid: i32, command: &Command, host: &Host) -> Result<Plan, Error> {
         ]);
     }
     steps.extend(limits(pid));
-    let env = [environment(pid), command.env.clone()].concat();
+    let env = [environment(pid)?, command.env.clone()].concat();
     let command = Command { env, ..command.clone() };
     let mut plan = Plan::default();
     plan.add("join", steps);
@@ -148,14 +153,21 @@ fn limits(pid: i32) -> Vec<Step> {
 }
 
 /// The variables that a process was started with; the terminal is the caller's own.
-fn environment(pid: i32) -> Vec<(OsString, OsString)> {
-    let text = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+fn environment(pid: i32) -> Result<Vec<(OsString, OsString)>, Error> {
+    let (text, is_all) = process::read(pid, "environ", LARGEST).unwrap_or((Vec::new(), true));
+    if !is_all {
+        return Err(Error::not_here(
+            format!("process {pid} has an environment of more than {} KiB", LARGEST / 1024),
+            "no command can be started with that; name another process of the sandbox",
+        ));
+    }
     let pair = |bytes: &[u8]| {
         let at = bytes.iter().position(|byte| *byte == b'=')?;
         let word = |bytes| OsStr::from_bytes(bytes).to_owned();
         Some((word(&bytes[..at]), word(&bytes[at + 1..])))
     };
-    text.split(|byte| *byte == 0).filter_map(pair).filter(|(name, _)| name != "TERM").collect()
+    let pairs = text.split(|byte| *byte == 0).filter_map(pair);
+    Ok(pairs.filter(|(name, _)| name != "TERM").collect())
 }
 
 fn why(namespace: &str) -> &'static str {

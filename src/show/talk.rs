@@ -25,7 +25,7 @@ pub fn print(text: impl Display) -> Result<(), Error> {
 /// The same, as a line.
 ///
 /// # Errors
-/// As for [`print`].
+/// As for [`print()`].
 pub fn line(text: impl Display) -> Result<(), Error> {
     print(format_args!("{text}\n"))
 }

@@ -1,12 +1,14 @@
 //! Reading lesson files. The only file that knows YAML, with what is wrong with it in `lint.rs`.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::lesson::Lesson;
 use super::{lint, names};
 use crate::cgroups::{Hierarchies, Version};
 use crate::error::Error;
+use crate::machine::files::read_plain;
 
 /// The lessons that are part of the program: number, name, and text.
 const EMBEDDED: &[(u32, &str, &str)] = &[
@@ -15,6 +17,9 @@ const EMBEDDED: &[(u32, &str, &str)] = &[
     (3, "cgroups", include_str!("../../lessons/03-cgroups.yaml")),
     (4, "union-fs", include_str!("../../lessons/04-union-fs.yaml")),
 ];
+
+/// More than a lesson ever has, in bytes.
+const LARGEST: u64 = 1 << 20;
 
 fn file_of(number: u32, slug: &str) -> String {
     format!("lessons/{number:02}-{slug}.yaml")
@@ -78,7 +83,10 @@ fn in_directory(dir: &Path) -> Result<Vec<Lesson>, Error> {
     for file in files_in(dir)? {
         let name = file.display().to_string();
         let doing = format!("read the lesson `{name}`");
-        let text = fs::read_to_string(&file).map_err(Error::io(doing))?;
+        let text = read_plain(&file, LARGEST).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|_| io::Error::other("it is not in UTF-8"))
+        });
+        let text = text.map_err(Error::io(doing))?;
         lessons.push(checked(&name, &text)?);
     }
     lessons.sort_by_key(|lesson| lesson.lesson);
