@@ -20,16 +20,6 @@ fn rootfs(who: &Who) -> PathBuf {
     data(who).join("rootfs/busybox/rootfs")
 }
 
-/// Runs `sandbox` after this script, in a mount namespace of its own.
-fn after(who: &Who, script: &str, args: &[&str]) -> Ran {
-    let user: &[&str] = if who.is_root() { &[] } else { &["--user", "--map-root-user"] };
-    let script = format!("cd {} && {script} && exec \"$@\"", who.home().display());
-    let mut unshare = who.command("/usr/bin/unshare");
-    unshare.args(user).args(["--mount", "sh", "-c", &script, "sh"]);
-    unshare.arg(who.sandbox(args).get_program()).args(args);
-    Ran::of(&mut unshare, format!("{}: {script}: {}", who.name, args.join(" ")))
-}
-
 /// Every name in a tree.
 fn names(tree: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
@@ -172,12 +162,12 @@ fn where_the_data_directory_cannot_be_written_a_layer_is_in_memory() {
         let frozen = "mount --bind .local .local && mount -o remount,bind,ro .local";
         for made in [false, true] {
             let union = ["run", "--level", "union", "--", "sh", "-c", "echo x > /x; cat /x"];
-            let ran = after(who, frozen, &union).ends_with(0);
+            let ran = who.after_mounts(frozen, &union).ends_with(0);
             assert_eq!(ran.stdout, "x\n");
             assert!(ran.said().contains("it is in memory"), "{}", ran.stderr);
             let keep = ["run", "--level", "union", "--keep", "it", "--", "true"];
-            after(who, frozen, &keep).ends_with(2).complains(&["cannot hold an upper layer"]);
-            after(who, frozen, &["run", "--", "true"]).succeeds();
+            who.after_mounts(frozen, &keep).ends_with(2).complains(&["cannot hold an upper layer"]);
+            who.after_mounts(frozen, &["run", "--", "true"]).succeeds();
             if !made {
                 who.run(&["run", "--level", "union", "--", "true"]).succeeds();
             }
@@ -201,7 +191,8 @@ fn a_user_namespace_that_is_refused_is_explained() {
     });
     as_root("in a chroot", |who| {
         let script = "mkdir cr && mount --rbind / cr && set -- chroot cr \"$@\"";
-        let ran = after(who, script, &["run", "--only", "user,uts", "--", "true"]).ends_with(125);
+        let ran =
+            who.after_mounts(script, &["run", "--only", "user,uts", "--", "true"]).ends_with(125);
         assert!(ran.said().contains("chroot"), "{}", ran.stderr);
     });
 }

@@ -7,17 +7,9 @@ mod common;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Ran, Who, as_root, everybody};
-
-fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !done() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{what} took too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use common::{Ran, Who, as_root, everybody, wait_for};
 
 /// Does something while a sandbox of this name runs.
 fn while_it_runs(who: &Who, name: &str, args: &[&str], act: impl FnOnce()) {

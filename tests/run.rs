@@ -10,7 +10,7 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Ran, Who, as_root, as_user, everybody};
+use common::{Ran, Who, as_root, as_user, everybody, wait_for};
 
 /// The stages that make a namespace, and their links in /proc/self/ns.
 const NAMESPACES: [(&str, &str); 8] = [
@@ -223,14 +223,6 @@ fn started(who: &Who, name: &str, args: &[&str]) -> std::process::Child {
         who.run(&["ps", "--format", "json"]).succeeds().contains(&format!("\"{name}\""))
     });
     child
-}
-
-fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !done() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{what} took too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn pid_of(who: &Who, name: &str) -> String {

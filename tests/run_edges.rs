@@ -10,19 +10,11 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Ran, Who, as_root, as_user, everybody};
+use common::{Ran, Who, as_root, as_user, everybody, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !done() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{what} took too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// Starts a sandbox in a process group of its own, and waits until its command runs.
 fn started(who: &Who, name: &str, stages: &[&str]) -> Child {

@@ -8,23 +8,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Ran, Who, everybody, has};
+use common::{Ran, Who, everybody, has, wait_for};
 
 /// All but those that nobody can catch, that tell a process of its own faults, and that a shell keeps.
 const SIGNALS: &[i32] =
     &[1, 2, 3, 6, 10, 12, 14, 15, 16, 18, 23, 24, 26, 27, 28, 29, 30, 34, 35, 50, 64];
 
 const WAYS: &[&[&str]] = &[&[], &["--init"], &["--only", "uts"], &["--level", "union", "--init"]];
-
-fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !done() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{what} took too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 fn send(pid: u32, signal: i32) {
     let kill = Command::new("/bin/kill").args([format!("-{signal}"), pid.to_string()]).status();

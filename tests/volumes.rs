@@ -25,17 +25,6 @@ fn union(who: &Who, more: &[&str], script: &str) -> Ran {
     who.run(&[&["run", "--level", "union"], more, &["--", "sh", "-c", script]].concat())
 }
 
-/// Runs `sandbox` after this script, which may mount: root in a mount namespace, others in a user
-/// namespace too.
-fn after_mounts(who: &Who, script: &str, args: &[&str]) -> Ran {
-    let user: &[&str] = if who.is_root() { &[] } else { &["--user", "--map-root-user"] };
-    let script = format!("cd {} && {script} && exec \"$@\"", who.home().display());
-    let mut unshare = who.command("/usr/bin/unshare");
-    unshare.args(user).args(["--mount", "sh", "-c", &script, "sh"]);
-    unshare.arg(who.sandbox(args).get_program()).args(args);
-    Ran::of(&mut unshare, format!("{}: {script}: {}", who.name, args.join(" ")))
-}
-
 #[test]
 fn volumes_lie_in_each_other_in_whatever_order_they_are_told() {
     everybody("nested volumes", |who| {
@@ -101,7 +90,7 @@ fn what_is_mounted_below_a_read_only_volume_or_root_is_only_read_too() {
                 "/x",
             ],
         ] {
-            let ran = after_mounts(who, mounts, args);
+            let ran = who.after_mounts(mounts, args);
             let refused = ran.stderr.matches("Read-only file system").count();
             assert_eq!(refused, 2, "{}: {}", ran.what, ran.stderr);
             let _ = fs::remove_dir_all(who.home().join("r"));
@@ -125,7 +114,7 @@ fn a_read_only_volume_or_root_keeps_what_its_disk_forbids() {
             // In a second user namespace the flags of such a mount are locked.
             let command = format!("grep '{at}' /proc/mounts");
             let args = [args, vec!["--", "sh", "-c", &command]].concat();
-            let ran = after_mounts(who, disk, &args);
+            let ran = who.after_mounts(disk, &args);
             let flags = ran.stdout.split(' ').nth(3).unwrap_or_default().to_owned();
             for flag in ["ro", "nosuid", "nodev"] {
                 assert!(

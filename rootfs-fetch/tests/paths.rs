@@ -60,7 +60,7 @@ proptest! {
             }
             let _ = match (link, is_file) {
                 (Some(to), _) => symlink(to, place),
-                (None, true) => fs::write(place, ""),
+                (None, true) => fs::File::create_new(place).map(drop),
                 (None, false) => fs::create_dir(place),
             };
         }

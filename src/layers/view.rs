@@ -215,7 +215,7 @@ mod tests {
                 }
                 let _ = match (link, is_file) {
                     (Some(to), _) => symlink(to, place),
-                    (None, true) => fs::write(place, ""),
+                    (None, true) => fs::File::create_new(place).map(drop),
                     (None, false) => fs::create_dir(place),
                 };
             }

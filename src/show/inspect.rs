@@ -2,7 +2,7 @@
 
 use colored::Colorize;
 
-use super::text::{pad, width, word, wrap};
+use super::text::{fold, pad, width, word, wrap};
 use crate::run::inspect::Inspection;
 use crate::run::state::Label;
 
@@ -68,10 +68,13 @@ pub fn running(sandboxes: &[(String, Label)]) -> String {
     }
     let mut out = format!("{}\n", "NAME            PID      STAGES and COMMAND".bold());
     for (name, label) in sandboxes {
-        let stages = word(label.stages.join(","));
-        let pid = pad(&label.pid.to_string(), 8);
-        out.push_str(&format!("{} {pid} {stages}\n", pad(&word(name), 15)));
-        out.push_str(&format!("{}{}\n", " ".repeat(25), word(label.command.join(" "))));
+        let mut begin = format!("{} {} ", pad(&word(name), 15), pad(&label.pid.to_string(), 8));
+        for text in [label.stages.join(", "), label.command.join(" ")] {
+            for line in fold(&text, width().saturating_sub(25).max(20)) {
+                out.push_str(&format!("{begin}{line}\n"));
+                begin = " ".repeat(25);
+            }
+        }
     }
     out
 }

@@ -11,6 +11,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A user id that nobody else has, so that limits on processes count only ours.
 const STRANGER: u32 = 61234;
@@ -72,6 +73,17 @@ impl Who {
 
     pub fn run(&self, args: &[&str]) -> Ran {
         Ran::of(&mut self.sandbox(args), format!("{}: sandbox {}", self.name, args.join(" ")))
+    }
+
+    /// Runs `sandbox` after this script, which may mount: root in a mount namespace, others in a user
+    /// namespace too.
+    pub fn after_mounts(&self, script: &str, args: &[&str]) -> Ran {
+        let user: &[&str] = if self.is_root() { &[] } else { &["--user", "--map-root-user"] };
+        let script = format!("cd {} && {script} && exec \"$@\"", self.home().display());
+        let mut unshare = self.command("/usr/bin/unshare");
+        unshare.args(user).args(["--mount", "sh", "-c", &script, "sh"]);
+        unshare.arg(self.sandbox(args).get_program()).args(args);
+        Ran::of(&mut unshare, format!("{}: {script}: {}", self.name, args.join(" ")))
     }
 
     /// A sandbox of this name is gone, with everything it had.
@@ -178,6 +190,16 @@ pub fn as_user(test: &str, act: impl Fn(&Who)) {
     }
     record(&test, "ran");
     act(&who);
+}
+
+/// Waits until something is so, for twenty seconds.
+#[track_caller]
+pub fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !so() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{what} took too long");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Whether a program that a test needs is there.

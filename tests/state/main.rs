@@ -13,9 +13,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use common::Who;
+use common::{Who, wait_for};
 
 /// One test at a time: root has one state directory, and what is dead in it is everybody's to take.
 static TURN: Mutex<()> = Mutex::new(());
@@ -23,16 +22,6 @@ static TURN: Mutex<()> = Mutex::new(());
 fn everybody(test: &str, act: impl Fn(&Who)) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     common::everybody(test, act);
-}
-
-/// Waits until something is so.
-#[track_caller]
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !so() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "not so after 20 s: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn runs(who: &Who, name: &str) -> bool {
@@ -44,7 +33,7 @@ fn started(who: &Who, name: &str, stages: &[&str], command: &[&str]) -> Child {
     let args = [&["run", "--name", name], stages, &["--"], command].concat();
     let mut sandbox = who.sandbox(&args);
     let child = sandbox.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    until("the sandbox runs", || runs(who, name));
+    wait_for("the sandbox runs", || runs(who, name));
     child
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::common::{Ran, Who, as_root, has};
-use crate::{everybody, layers, leave, make_dir, names, started, until};
+use crate::{everybody, layers, leave, make_dir, names, started, wait_for};
 
 /// Runs a command of the shell, as this one, with `$0` as `sandbox`.
 fn shell(who: &Who, script: &str) -> Ran {
@@ -158,12 +158,12 @@ fn a_command_that_forgets_its_parent_ends_with_its_sandbox() {
         for init in [&[][..], &["--with", "init"]] {
             let stages = [&["--only", "user,mnt,pid"][..], init].concat();
             let mut child = started(who, "stays", &stages, &["perl", "-e", STAYS]);
-            until("the command runs", || staying() > 0);
+            wait_for("the command runs", || staying() > 0);
             std::thread::sleep(Duration::from_millis(300)); // it has forgotten by now
             child.kill().unwrap();
             child.wait().unwrap();
             who.run(&["clean"]).succeeds();
-            until("the command has ended", || staying() == 0);
+            wait_for("the command has ended", || staying() == 0);
         }
         let compared = format!("perl -e '{}'", STAYS.replace('\'', "\""));
         let _ = who.run(&[
@@ -175,6 +175,6 @@ fn a_command_that_forgets_its_parent_ends_with_its_sandbox() {
             "-c",
             &compared,
         ]);
-        until("what took too long has ended", || staying() == 0);
+        wait_for("what took too long has ended", || staying() == 0);
     });
 }

@@ -19,7 +19,7 @@ fn of_many_runs_of_one_name_one_wins_and_the_others_are_told() {
                 sandbox.spawn().unwrap()
             })
             .collect();
-        crate::until("all but one have ended", || {
+        crate::wait_for("all but one have ended", || {
             all.iter_mut().filter_map(|one| one.try_wait().unwrap()).count() == 99
         });
         assert!(runs(who, &name), "the one that won does not run");
