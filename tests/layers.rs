@@ -135,6 +135,20 @@ fn whatever_is_done_an_overlay_shows_what_a_plain_directory_shows() {
 }
 
 #[test]
+fn what_a_link_in_an_image_leads_to_on_the_host_is_no_change() {
+    everybody("a link in an image", |who| {
+        let out = who.home().join("out");
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("secret"), "").unwrap();
+        std::os::unix::fs::symlink(&out, rootfs(who).join("x")).unwrap();
+        who.run(&union(&["--keep", "linked"], "rm /x; mkdir /x; touch /x/mine")).succeeds();
+        assert_eq!(who.run(&["diff", "linked"]).succeeds(), "C /x\nA /x/mine\n");
+        let drawn = who.run(&["layers", "linked"]).succeeds();
+        assert!(drawn.contains("new        /x/mine") && !drawn.contains("secret"), "{drawn}");
+    });
+}
+
+#[test]
 fn odd_paths_serve_as_well() {
     everybody("odd paths", |who| {
         let home = who.home().join("a:b,c d\\e");

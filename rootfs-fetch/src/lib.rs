@@ -36,8 +36,8 @@ mod store;
 mod text;
 mod user;
 
+pub use archive::held::Held;
 pub use archive::limits::Limits;
-pub use archive::overlay::{is_opaque, is_whiteout};
 pub use archive::pack::SOURCE_NOTICE;
 pub use archive::remove::remove;
 pub use archive::upper::write_tar;

@@ -1,12 +1,13 @@
 //! What a writable layer has changed, told as `docker diff` tells it.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::ffi::OsString;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rootfs_fetch::{is_opaque, is_whiteout};
+use rootfs_fetch::Held;
 
 use super::look::look_up;
 
@@ -53,41 +54,20 @@ pub fn changes(upper: &Path, lowers: &[PathBuf]) -> io::Result<Vec<Change>> {
 }
 
 fn walk(upper: &Path, lowers: &[PathBuf], at: &Path, found: &mut Vec<Change>) -> io::Result<()> {
-    let opaque = is_opaque(&upper.join(at));
-    let mut names = BTreeSet::new();
-    // All names first, so that few directories are open, however deep it goes.
-    for entry in fs::read_dir(upper.join(at))? {
-        names.insert(entry?.file_name());
-    }
+    let (names, opaque) = directory(upper, at)?;
+    let mut names = BTreeSet::from_iter(names);
     for name in &names {
         let path = at.join(name);
-        let full = upper.join(&path);
-        let below = look_up(lowers, &path);
-        if is_whiteout(&full) {
-            found.extend(below.map(|_| change(&path, Kind::Deleted)));
-            continue;
-        }
-        let is_dir = fs::symlink_metadata(&full)?.is_dir();
-        let kind = match &below {
-            None => Some(Kind::Added),
-            // A directory that is there only to hold what is below it.
-            Some(old) if is_dir && old.is_dir() => {
-                let holds_some = fs::read_dir(&full)?.next().is_some();
-                let changed = holds_some || is_opaque(&full) || differ(&full, old)?;
-                changed.then_some(Kind::Changed)
-            }
-            Some(_) => Some(Kind::Changed),
-        };
-        found.extend(kind.map(|kind| change(&path, kind)));
-        if is_dir {
+        found.extend(kind(upper, lowers, &path)?.map(|kind| change(&path, kind)));
+        if Held::in_tree(upper, &path)?.about().is_dir() {
             walk(upper, lowers, &path, found)?;
         }
     }
     if opaque {
         for layer in lowers {
-            for entry in fs::read_dir(layer.join(at)).into_iter().flatten().flatten() {
-                let path = at.join(entry.file_name());
-                if names.insert(entry.file_name()) && look_up(lowers, &path).is_some() {
+            for name in directory(layer, at).map_or(Vec::new(), |(names, _)| names) {
+                let path = at.join(&name);
+                if names.insert(name) && look_up(lowers, &path).is_some() {
                     found.push(change(&path, Kind::Deleted));
                 }
             }
@@ -96,13 +76,33 @@ fn walk(upper: &Path, lowers: &[PathBuf], at: &Path, found: &mut Vec<Change>) ->
     Ok(())
 }
 
+/// All that is in a directory, and whether it is opaque. It is closed again, so that few are open,
+/// however deep it goes.
+fn directory(layer: &Path, at: &Path) -> io::Result<(Vec<OsString>, bool)> {
+    let dir = Held::in_tree(layer, at)?;
+    Ok((dir.names()?, dir.is_opaque()))
+}
+
+/// What happened to a path that is in the writable layer, if anything.
+fn kind(upper: &Path, lowers: &[PathBuf], path: &Path) -> io::Result<Option<Kind>> {
+    let new = Held::in_tree(upper, path)?;
+    Ok(match look_up(lowers, path) {
+        below if new.is_whiteout() => below.map(|_| Kind::Deleted),
+        None => Some(Kind::Added),
+        // A directory that is there only to hold what is below it.
+        Some(old) if new.about().is_dir() && old.about().is_dir() => {
+            let holds_some = !new.names()?.is_empty();
+            let changed = holds_some || new.is_opaque() || differ(new.about(), old.about());
+            changed.then_some(Kind::Changed)
+        }
+        Some(_) => Some(Kind::Changed),
+    })
+}
+
 /// Whether two directories differ in mode or owner.
-fn differ(one: &Path, other: &Path) -> io::Result<bool> {
-    let about = |path: &Path| {
-        let about = fs::symlink_metadata(path)?;
-        Ok::<_, io::Error>((about.mode(), about.uid(), about.gid()))
-    };
-    Ok(about(one)? != about(other)?)
+fn differ(one: &Metadata, other: &Metadata) -> bool {
+    let about = |about: &Metadata| (about.mode(), about.uid(), about.gid());
+    about(one) != about(other)
 }
 
 fn change(path: &Path, kind: Kind) -> Change {
@@ -131,13 +131,14 @@ pub fn marks(upper: &Path, lowers: &[PathBuf]) -> io::Result<Vec<(PathBuf, Mark)
     let found = changes(upper, lowers)?;
     let mark = |change: Change| {
         let path = change.path.strip_prefix("/").unwrap_or(&change.path).to_owned();
-        let full = upper.join(&path);
-        let mark = match (change.kind, fs::symlink_metadata(&full).is_ok_and(|a| a.is_dir())) {
-            (Kind::Deleted, _) if !is_whiteout(&full) => return None,
-            (Kind::Deleted, _) => Mark::Whiteout,
-            (_, true) if is_opaque(&full) && look_up(lowers, &path).is_some() => Mark::Opaque,
-            (Kind::Added, _) => Mark::New,
-            (Kind::Changed, _) => Mark::CopiedUp,
+        let held = Held::in_tree(upper, &path).ok();
+        let is_opaque = held.as_ref().is_some_and(Held::is_opaque);
+        let mark = match change.kind {
+            Kind::Deleted if !held.is_some_and(|held| held.is_whiteout()) => return None,
+            Kind::Deleted => Mark::Whiteout,
+            _ if is_opaque && look_up(lowers, &path).is_some() => Mark::Opaque,
+            Kind::Added => Mark::New,
+            Kind::Changed => Mark::CopiedUp,
         };
         Some((change.path, mark))
     };

@@ -12,7 +12,7 @@ mod view;
 mod volume;
 
 pub use changes::{Change, Kind, Mark, changes, marks};
-pub use look::{look_up, tmpfs_keeps_attributes};
+pub use look::tmpfs_keeps_attributes;
 pub use places::places;
 pub use stack::{Driver, Layers, base, is_of, of_run};
 pub use view::{Mounted, View};

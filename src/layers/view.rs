@@ -1,6 +1,5 @@
 //! What a root will show, before it is there: its layers, and what is mounted over them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -78,9 +77,8 @@ impl View {
             return Some(if mounted.is_file { Shown::File } else { Shown::Directory });
         }
         let found = look_up(&mounted.layers, inside)?;
-        let kind = fs::symlink_metadata(&found).ok()?.file_type();
-        match (kind.is_symlink(), kind.is_dir()) {
-            (true, _) => fs::read_link(found).ok().map(Shown::Link),
+        match (found.about().is_symlink(), found.about().is_dir()) {
+            (true, _) => found.target().ok().map(Shown::Link),
             (_, true) => Some(Shown::Directory),
             _ => Some(Shown::File),
         }
@@ -130,6 +128,7 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::symlink;
 

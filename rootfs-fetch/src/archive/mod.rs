@@ -3,6 +3,7 @@
 pub(crate) mod compression;
 pub(crate) mod entry;
 pub(crate) mod header;
+pub(crate) mod held;
 pub(crate) mod holes;
 pub(crate) mod limits;
 pub(crate) mod meter;

@@ -1,7 +1,7 @@
 //! The marks that overlayfs leaves in an upper directory; see the kernel's
 //! Documentation/filesystems/overlayfs.rst.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -9,12 +9,6 @@ use std::path::Path;
 const MARKS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 
 /// Whether this file is a whiteout, which stands for one that was deleted: a character device 0,0.
-/// What cannot be looked at is none.
-pub fn is_whiteout(file: &Path) -> bool {
-    fs::symlink_metadata(file).is_ok_and(|about| stands_for_nothing(&about))
-}
-
-/// The same, of a file that was looked at.
 pub(crate) fn stands_for_nothing(about: &Metadata) -> bool {
     about.file_type().is_char_device() && about.rdev() == 0
 }
@@ -23,9 +17,9 @@ pub(crate) fn stands_for_nothing(about: &Metadata) -> bool {
 /// it the extended attribute `trusted.overlay.opaque`, or `user.overlay.opaque` when it was mounted
 /// in a user namespace. Only the machine's root sees the former. What cannot be looked at hides
 /// nothing.
-pub fn is_opaque(dir: &Path) -> bool {
+pub(crate) fn is_opaque(dir: &Path) -> bool {
     MARKS.iter().any(|prefix| {
-        let value = xattr::get(dir, format!("{prefix}opaque"));
+        let value = xattr::get_deref(dir, format!("{prefix}opaque"));
         value.is_ok_and(|value| value.as_deref() == Some(b"y"))
     })
 }
@@ -37,7 +31,7 @@ pub(crate) fn is_mark(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{fs, io};
 
     use nix::sys::stat::{Mode, SFlag, mknod};
 
@@ -56,6 +50,8 @@ mod tests {
     fn a_device_0_0_is_a_whiteout_and_nothing_else_is() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("file");
+        let is_whiteout =
+            |file: &Path| fs::symlink_metadata(file).is_ok_and(|about| stands_for_nothing(&about));
         for other in [Path::new("/dev/null"), dir.path(), &file] {
             assert!(!is_whiteout(other), "{}", other.display());
         }

@@ -6,9 +6,10 @@
 //! empty file `.wh..wh..opq` in it.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,9 @@ use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
 
 use super::header::set_time;
+use super::held::Held;
 use super::overlay;
+use super::tree::{Stop, Visitor, descend};
 
 /// What is written at once, so that zeros in it are seen.
 const BUFFER: usize = 64 * 1024;
@@ -34,38 +37,86 @@ type Links = HashMap<u64, PathBuf>;
 /// # Errors
 /// When something cannot be read or written.
 pub(crate) fn copy(upper: &Path, to: &Path) -> io::Result<()> {
-    copy_linked(upper, to, &mut Links::new())
+    make_dir(to)?;
+    go_through(upper, &mut Copier { to: to.to_owned(), links: Links::new() })
 }
 
-fn copy_linked(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
-    let about = fs::symlink_metadata(from)?;
-    let kind = about.file_type();
-    if !kind.is_dir() && about.nlink() > 1 {
-        if let Some(first) = links.get(&about.ino()) {
-            return fs::hard_link(first, to);
+/// Shows a visitor all of an upper directory, in which somebody may still be at work.
+fn go_through(upper: &Path, visitor: &mut impl Visitor) -> io::Result<()> {
+    descend(File::open(upper)?.into(), visitor).map_err(|stop| match stop {
+        Stop::Io(error) => error,
+        Stop::Refused(problem) => io::Error::other(format!("a directory {problem}")),
+        Stop::Missing => io::ErrorKind::NotFound.into(),
+    })
+}
+
+/// Copies what it is shown.
+struct Copier {
+    /// Where the directory is copied to that it is shown.
+    to: PathBuf,
+    links: Links,
+}
+
+impl Copier {
+    fn copy(&mut self, from: &Held, to: &Path) -> io::Result<()> {
+        let about = from.about();
+        let kind = about.file_type();
+        if about.nlink() > 1 {
+            if let Some(first) = self.links.get(&about.ino()) {
+                return fs::hard_link(first, to);
+            }
+            self.links.insert(about.ino(), to.to_owned());
         }
-        links.insert(about.ino(), to.to_owned());
-    }
-    if kind.is_dir() {
-        fs::DirBuilder::new().mode(0o700).create(to)?;
-        for name in names(from)? {
-            copy_linked(&from.join(&name), &to.join(&name), links)?;
+        if kind.is_symlink() {
+            symlink(from.target()?, to)?;
+        } else if kind.is_file() {
+            copy_file(&from.open()?, to)?;
+        } else {
+            let mode = Mode::from_bits_truncate(about.mode() & 0o7777);
+            let kind = SFlag::from_bits_truncate(about.mode() & SFlag::S_IFMT.bits());
+            mknod(to, kind, mode, about.rdev())?;
         }
-    } else if kind.is_symlink() {
-        symlink(fs::read_link(from)?, to)?;
-    } else if kind.is_file() {
-        copy_file(from, to)?;
-    } else {
-        let mode = Mode::from_bits_truncate(about.mode() & 0o7777);
-        let kind = SFlag::from_bits_truncate(about.mode() & SFlag::S_IFMT.bits());
-        mknod(to, kind, mode, about.rdev())?;
+        copy_attributes(from, to)
     }
-    copy_attributes(from, to)?;
+}
+
+impl Visitor for Copier {
+    fn each(&mut self, dir: &OwnedFd, _: u64, name: &CStr) -> Result<bool, Stop> {
+        let name = OsStr::from_bytes(name.to_bytes());
+        let from = Held::below(dir, Path::new(name))?;
+        let is_dir = from.about().is_dir();
+        let to = self.to.join(name);
+        if is_dir {
+            make_dir(&to)?;
+            self.to = to;
+        } else {
+            self.copy(&from, &to)?;
+        }
+        Ok(is_dir)
+    }
+
+    fn leave(&mut self, dir: &OwnedFd, _: u64) -> Result<(), Stop> {
+        copy_attributes(&Held::below(dir, Path::new(""))?, &self.to)?;
+        self.to.pop();
+        Ok(())
+    }
+}
+
+fn make_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Gives what was copied all that is besides its content.
+fn copy_attributes(from: &Held, to: &Path) -> io::Result<()> {
+    for (name, value) in from.attributes()? {
+        xattr::set(to, &name, &value)?;
+    }
+    let about = from.about();
     // A change of owner takes the set-user-ID bit away, so the mode comes last.
     if nix::unistd::geteuid().is_root() {
         std::os::unix::fs::lchown(to, Some(about.uid()), Some(about.gid()))?;
     }
-    if !kind.is_symlink() {
+    if !about.is_symlink() {
         fs::set_permissions(to, fs::Permissions::from_mode(about.mode() & 0o7777))?;
     }
     let read = TimeSpec::new(about.atime(), about.atime_nsec());
@@ -74,52 +125,21 @@ fn copy_linked(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
 }
 
 /// Copies what is in a file, and its holes as holes.
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let (from, to) = (File::open(from)?, File::create_new(to)?);
+fn copy_file(from: &File, to: &Path) -> io::Result<()> {
+    let to = File::create_new(to)?;
     let mut at = 0;
     loop {
-        at = match seek(&from, SeekFrom::Data(at)) {
+        at = match seek(from, SeekFrom::Data(at)) {
             Err(Errno::NXIO) => return to.set_len(from.metadata()?.len()),
             start => start?,
         };
-        let end = seek(&from, SeekFrom::Hole(at))?;
-        for file in [&from, &to] {
+        let end = seek(from, SeekFrom::Hole(at))?;
+        for file in [from, &to] {
             seek(file, SeekFrom::Start(at))?;
         }
-        io::copy(&mut (&from).take(end - at), &mut &to)?;
+        io::copy(&mut from.take(end - at), &mut &to)?;
         at = end;
     }
-}
-
-/// What is in a directory, in order. It is closed again: however deep a tree is, few are open.
-fn names(dir: &Path) -> io::Result<Vec<OsString>> {
-    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name()));
-    let mut names = names.collect::<io::Result<Vec<_>>>()?;
-    names.sort();
-    Ok(names)
-}
-
-fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
-    for (name, value) in attributes(from)? {
-        xattr::set(to, &name, &value)?;
-    }
-    Ok(())
-}
-
-/// The extended attributes of a file that is no link.
-fn attributes(path: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
-    if fs::symlink_metadata(path)?.is_symlink() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for name in xattr::list(path)? {
-        let is_ours =
-            name.as_bytes().starts_with(b"user.") || name.as_bytes().starts_with(b"trusted.");
-        if let Some(value) = xattr::get(path, &name)?.filter(|_| is_ours) {
-            found.push((name, value));
-        }
-    }
-    Ok(found)
 }
 
 /// Writes an upper directory as a layer of an OCI image.
@@ -127,35 +147,44 @@ fn attributes(path: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
 /// # Errors
 /// When something cannot be read or written.
 pub fn write_tar(upper: &Path, out: impl Write) -> io::Result<()> {
-    let mut tar = Builder::new(BufWriter::with_capacity(BUFFER, out));
-    let mut links = HashMap::new();
-    append_all(&mut tar, upper, Path::new(""), &mut links)?;
-    tar.into_inner()?.flush()
+    let tar = Builder::new(BufWriter::with_capacity(BUFFER, out));
+    let mut archiver = Archiver { tar, at: PathBuf::new(), links: Links::new() };
+    go_through(upper, &mut archiver)?;
+    archiver.tar.into_inner()?.flush()
 }
 
-fn append_all(
-    tar: &mut Builder<impl Write>,
-    upper: &Path,
-    at: &Path,
-    links: &mut Links,
-) -> io::Result<()> {
-    for name in names(&upper.join(at))? {
-        let path = at.join(&name);
-        let full = upper.join(&path);
-        let about = fs::symlink_metadata(&full)?;
-        if overlay::stands_for_nothing(&about) {
-            append_empty(tar, &at.join(prefixed(".wh.", &name)))?;
-            continue;
+/// Writes what it is shown to an archive.
+struct Archiver<W: Write> {
+    tar: Builder<W>,
+    /// The directory that it is shown.
+    at: PathBuf,
+    links: Links,
+}
+
+impl<W: Write> Visitor for Archiver<W> {
+    fn each(&mut self, dir: &OwnedFd, _: u64, name: &CStr) -> Result<bool, Stop> {
+        let name = OsStr::from_bytes(name.to_bytes());
+        let held = Held::below(dir, Path::new(name))?;
+        if held.is_whiteout() {
+            append_empty(&mut self.tar, &self.at.join(prefixed(".wh.", name)))?;
+            return Ok(false);
         }
-        append(tar, &full, &path, &about, links)?;
-        if about.is_dir() {
-            if overlay::is_opaque(&full) {
-                append_empty(tar, &path.join(".wh..wh..opq"))?;
-            }
-            append_all(tar, upper, &path, links)?;
+        let path = self.at.join(name);
+        append(&mut self.tar, &held, &path, &mut self.links)?;
+        if held.is_opaque() {
+            append_empty(&mut self.tar, &path.join(".wh..wh..opq"))?;
         }
+        let is_dir = held.about().is_dir();
+        if is_dir {
+            self.at = path;
+        }
+        Ok(is_dir)
     }
-    Ok(())
+
+    fn leave(&mut self, _: &OwnedFd, _: u64) -> Result<(), Stop> {
+        self.at.pop();
+        Ok(())
+    }
 }
 
 fn prefixed(prefix: &str, name: &OsStr) -> OsString {
@@ -174,11 +203,11 @@ fn append_empty(tar: &mut Builder<impl Write>, path: &Path) -> io::Result<()> {
 
 fn append(
     tar: &mut Builder<impl Write>,
-    full: &Path,
+    held: &Held,
     path: &Path,
-    about: &Metadata,
     links: &mut Links,
 ) -> io::Result<()> {
+    let about = held.about();
     let kind = about.file_type();
     if kind.is_socket() {
         return Ok(()); // a socket is nothing without its process, and no archive has them
@@ -197,15 +226,17 @@ fn append(
         }
         links.insert(about.ino(), path.to_owned());
     }
-    append_attributes(tar, full)?;
+    append_attributes(tar, held)?;
     if kind.is_symlink() {
         header.set_entry_type(EntryType::Symlink);
-        return tar.append_link(&mut header, path, fs::read_link(full)?);
+        return tar.append_link(&mut header, path, held.target()?);
     }
     if kind.is_file() {
         header.set_entry_type(EntryType::Regular);
         header.set_size(about.size());
-        return tar.append_data(&mut header, path, File::open(full)?);
+        // Who still writes to it must not make it longer or shorter than is said before it.
+        let content = held.open()?.chain(io::repeat(0)).take(about.size());
+        return tar.append_data(&mut header, path, content);
     }
     header.set_entry_type(if kind.is_dir() {
         EntryType::Directory
@@ -225,8 +256,8 @@ fn append(
 }
 
 /// What overlayfs marked for itself is not the image's business.
-fn append_attributes(tar: &mut Builder<impl Write>, full: &Path) -> io::Result<()> {
-    let attributes = attributes(full)?;
+fn append_attributes(tar: &mut Builder<impl Write>, held: &Held) -> io::Result<()> {
+    let attributes = held.attributes()?;
     let attributes = attributes.iter().filter_map(|(name, value)| {
         let name = name.to_str()?;
         (!overlay::is_mark(name)).then(|| (format!("SCHILY.xattr.{name}"), value.as_slice()))
@@ -241,4 +272,50 @@ fn append_attributes(tar: &mut Builder<impl Write>, full: &Path) -> io::Result<(
 /// An ordinary user's files belong to root in the container, who is that user.
 fn owner(about: &Metadata) -> (u32, u32) {
     if nix::unistd::geteuid().is_root() { (about.uid(), about.gid()) } else { (0, 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+    use super::*;
+
+    #[test]
+    fn nothing_outside_is_read_while_somebody_exchanges_a_directory_and_a_link() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let [upper, outside] = ["upper", "outside"].map(|name| dir.path().join(name));
+        for (at, file) in [(upper.join("dir"), "own"), (outside.clone(), "secret")] {
+            fs::create_dir_all(&at).expect("a directory");
+            fs::write(at.join(file), file).expect("a file");
+        }
+        symlink(&outside, upper.join("link")).expect("a link");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (one, other) = (upper.join("dir"), upper.join("link"));
+                while !done.load(Ordering::Relaxed) {
+                    let _ = renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE);
+                }
+            });
+            let mut read = None;
+            for turn in 0..2000 {
+                let to = dir.path().join(turn.to_string());
+                let mut tar = Vec::new();
+                // An error is right too: something was moved.
+                let _ = (copy(&upper, &to), write_tar(&upper, &mut tar));
+                let is_copied = |name| {
+                    let copied = to.join(name);
+                    copied.join("secret").exists() && !copied.is_symlink()
+                };
+                if is_copied("dir") || is_copied("link") || tar.windows(6).any(|t| t == b"secret") {
+                    read = Some(turn);
+                    break;
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(read, None);
+        });
+    }
 }
